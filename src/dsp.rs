@@ -1,0 +1,1 @@
+//! Signal processing that several modules need. Knows no voice, engine, host or thread.

@@ -1,0 +1,143 @@
+//! The conversion engine: one hop of samples in, one hop of samples out.
+//!
+//! Runs on the worker thread of a plugin instance or in the command line, which therefore sound the same. Knows no
+//! thread, clock, host or file.
+
+pub mod latency;
+
+use std::sync::Arc;
+
+/// Sample rate at which every engine runs, in Hz. Host rates are converted outside ([`latency`] counts that).
+pub const ENGINE_RATE: u32 = 48_000;
+
+/// Samples of one hop at [`ENGINE_RATE`]: 10 ms.
+pub const HOP_LEN: usize = 480;
+
+/// Voices that one instance can hold ready, selected by the `voice` parameter.
+pub const VOICE_SLOTS: usize = 16;
+
+/// How much future the engine may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Least delay, for singing while hearing oneself.
+    Live,
+    /// More look-ahead for a better sound; the host compensates the delay.
+    Mix,
+}
+
+/// The parameters of one hop. They act on the audio that entered with them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HopParams {
+    /// Voice slot, in `0..VOICE_SLOTS`. An empty slot means no voice: only transpose and formant act.
+    pub voice_slot: usize,
+    /// Transpose in semitones, in `-24.0..=24.0`.
+    pub transpose_st: f32,
+    /// Whether the source's median F0 is moved to the target's, rounded to semitones.
+    pub auto_register: bool,
+    /// Formant shift in semitones, in `-6.0..=6.0`; positive makes the voice smaller and brighter.
+    pub formant_st: f32,
+    /// How far towards the target, in `0.0..=1.0`.
+    pub likeness: f32,
+    /// Input below this level is treated as silence, in dBFS; `-100.0` or less switches the gate off.
+    pub gate_db: f32,
+}
+
+impl Default for HopParams {
+    fn default() -> Self {
+        Self { voice_slot: 0, transpose_st: 0.0, auto_register: true, formant_st: 0.0, likeness: 0.6, gate_db: -60.0 }
+    }
+}
+
+/// What an engine tells about one hop, for meters and the editor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HopReport {
+    /// F0 of the source in Hz; 0.0 = unvoiced.
+    pub f0_source_hz: f32,
+    /// F0 commanded for the output in Hz; 0.0 = unvoiced.
+    pub f0_output_hz: f32,
+    /// Confidence in the content features, in `0.0..=1.0`.
+    pub confidence: f32,
+    /// Progress of learning the source profile, in `0.0..=1.0`; 1.0 = frozen.
+    pub profile_progress: f32,
+}
+
+/// Why a hop could not be converted. The worker sends the fallback sound for that hop and carries on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The runtime refused to run a graph.
+    #[error("the graph `{graph}` failed: {reason}")]
+    Graph {
+        /// Name of the graph.
+        graph: &'static str,
+        /// The runtime's own words.
+        reason: String,
+    },
+}
+
+/// One hop in, one hop out.
+///
+/// The output of call `h` is the stretch `[h * HOP_LEN, (h + 1) * HOP_LEN)` of the output stream, in which the input
+/// sample with index `n` is heard at `n + latency_len()`. Output is a function of the input, the parameters and the
+/// voices since the last reset alone: no clock, no randomness that is not keyed by the sample index.
+pub trait Engine: Send {
+    /// Delay of the output stream against the input stream, in samples at [`ENGINE_RATE`]; constant.
+    fn latency_len(&self) -> usize;
+
+    /// Samples after the end of the input until the output is silent, at [`ENGINE_RATE`], latency included.
+    fn tail_len(&self) -> usize;
+
+    /// Puts a voice into a slot, or empties it. The voice of a sounding slot is crossfaded.
+    fn set_voice(&mut self, slot: usize, voice: Option<Arc<crate::voice::Voice>>);
+
+    /// Forgets all audio; keeps voices and the source profile.
+    fn reset(&mut self);
+
+    /// Converts one hop. Both slices hold [`HOP_LEN`] samples.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a graph failed; `output` then holds silence and the engine can go on.
+    fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError>;
+}
+
+/// Passes audio through unchanged, with a chosen latency: the yardstick of the latency tests.
+#[derive(Debug)]
+pub struct IdentityEngine {
+    line: std::collections::VecDeque<f32>,
+    latency_len: usize,
+}
+
+impl IdentityEngine {
+    /// An identity with a delay of `latency_len` samples.
+    pub fn new(latency_len: usize) -> Self {
+        Self { line: std::iter::repeat_n(0.0, latency_len).collect(), latency_len }
+    }
+}
+
+impl Engine for IdentityEngine {
+    fn latency_len(&self) -> usize {
+        self.latency_len
+    }
+
+    fn tail_len(&self) -> usize {
+        self.latency_len
+    }
+
+    fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<crate::voice::Voice>>) {}
+
+    fn reset(&mut self) {
+        self.line.iter_mut().for_each(|sample| *sample = 0.0);
+    }
+
+    fn process_hop(
+        &mut self,
+        _params: &HopParams,
+        input: &[f32],
+        output: &mut [f32],
+    ) -> Result<HopReport, EngineError> {
+        for (out, sample) in output.iter_mut().zip(input) {
+            self.line.push_back(*sample);
+            *out = self.line.pop_front().unwrap_or(0.0);
+        }
+        Ok(HopReport::default())
+    }
+}

@@ -1,0 +1,12 @@
+//! Coffre: a vocal goes in, the same performance comes out in another voice.
+//!
+//! This page is the architecture: bird's eye, code map, invariants.
+//!
+//! ```text
+//! host block -> audio (down-mix, dry delay) -> ring -> worker -> resample -> engine -> resample -> ring -> audio (mix, gain, declick) -> host
+//!                [audio-thread]                        [worker-thread, one hop at a time]                  [audio-thread]
+//! ```
+
+pub mod dsp;
+pub mod engine;
+pub mod voice;
