@@ -4,6 +4,7 @@
 //! thread, clock, host or file.
 
 pub mod latency;
+pub mod native;
 
 use std::sync::Arc;
 

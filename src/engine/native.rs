@@ -1,0 +1,5 @@
+//! The native engine: the source's own pitch-period grains, re-pitched and filtered towards the target voice.
+//!
+//! Runs on the worker thread of a plugin instance or in the command line. Knows no thread, clock, host or file.
+
+pub mod bands;
