@@ -1,1 +1,3 @@
 //! Signal processing that several modules need. Knows no voice, engine, host or thread.
+
+pub mod denormals;

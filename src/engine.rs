@@ -3,6 +3,7 @@
 //! Runs on the worker thread of a plugin instance or in the command line, which therefore sound the same. Knows no
 //! thread, clock, host or file.
 
+pub mod content;
 pub mod latency;
 pub mod native;
 

@@ -9,4 +9,5 @@
 
 pub mod dsp;
 pub mod engine;
+pub mod onnx;
 pub mod voice;

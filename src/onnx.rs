@@ -1,0 +1,27 @@
+//! ONNX Runtime behind one gate: find the library, load it, share sessions, run graphs.
+//!
+//! The only module that names `ort`. Called from worker threads and the command line, never from the audio thread. Knows
+//! nothing of voices, audio or what a graph means.
+//!
+//! `ort` loads a library by itself, and panics when it finds none, if anything in it is touched too early. Therefore
+//! nothing here is reachable without a [`Runtime`], and a [`Runtime`] exists only after its library has been loaded from
+//! an absolute path.
+
+mod error;
+mod graph;
+pub mod locate;
+mod module;
+mod runtime;
+mod watchdog;
+mod whole;
+
+pub use error::{GraphError, RuntimeError};
+pub use graph::{Graph, GraphCall, Port};
+pub use module::own_module_path;
+pub use runtime::Runtime;
+
+/// The version of ONNX Runtime that Coffre ships and is tested with. Any other from [`OLDEST_MINOR`] on works too.
+pub const RUNTIME_VERSION: &str = "1.32.0";
+
+/// Oldest usable runtime is 1.22: the API level that `ort` is built for in `Cargo.toml`.
+pub const OLDEST_MINOR: u32 = 22;

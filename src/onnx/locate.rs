@@ -1,0 +1,215 @@
+//! Where ONNX Runtime's library may lie, in the order in which it is looked for.
+//!
+//! All paths are absolute: the loader resolves relative ones against the host's executable.
+
+use std::path::{Path, PathBuf};
+
+use super::RUNTIME_VERSION;
+
+/// Environment variable that names the file to load, before and instead of all others.
+pub const OVERRIDE_VARIABLE: &str = "COFFRE_ONNXRUNTIME";
+
+/// Name of the shipped file.
+#[cfg(target_os = "linux")]
+pub const FILE_NAME: &str = "libonnxruntime.so.1.32.0";
+/// Name of the shipped file.
+#[cfg(target_os = "macos")]
+pub const FILE_NAME: &str = "libonnxruntime.1.32.0.dylib";
+/// Name of the shipped file.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub const FILE_NAME: &str = "onnxruntime.dll";
+
+/// Names that are accepted too, after [`FILE_NAME`] in the same folder: what other installations call it.
+#[cfg(target_os = "linux")]
+const OTHER_NAMES: &[&str] = &["libonnxruntime.so.1", "libonnxruntime.so"];
+#[cfg(target_os = "macos")]
+const OTHER_NAMES: &[&str] = &["libonnxruntime.dylib"];
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+const OTHER_NAMES: &[&str] = &[];
+
+/// Folder of the binaries inside a VST3 bundle.
+const VST3_BINARIES: &str = if cfg!(target_os = "macos") {
+    "Contents/MacOS"
+} else if cfg!(all(target_os = "windows", target_arch = "aarch64")) {
+    "Contents/arm64-win"
+} else if cfg!(target_os = "windows") {
+    "Contents/x86_64-win"
+} else if cfg!(target_arch = "aarch64") {
+    "Contents/aarch64-linux"
+} else {
+    "Contents/x86_64-linux"
+};
+
+/// What the look-up depends on, apart from the files themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The library or executable that holds this code.
+    pub module: Option<PathBuf>,
+    /// The running executable: the host for a plugin.
+    pub executable: Option<PathBuf>,
+    /// The user's home folder.
+    pub home: Option<PathBuf>,
+    /// `XDG_DATA_HOME`, if set to an absolute path.
+    pub data_home: Option<PathBuf>,
+    /// The value of [`OVERRIDE_VARIABLE`], made absolute.
+    pub chosen: Option<PathBuf>,
+}
+
+impl Places {
+    /// The places of this process.
+    pub fn current() -> Self {
+        let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        Self {
+            module: super::own_module_path(),
+            executable: std::env::current_exe().and_then(std::fs::canonicalize).ok(),
+            home: absolute(if cfg!(windows) { "USERPROFILE" } else { "HOME" }),
+            data_home: absolute("XDG_DATA_HOME"),
+            chosen: std::env::var_os(OVERRIDE_VARIABLE)
+                .filter(|value| !value.is_empty())
+                .and_then(|value| std::path::absolute(PathBuf::from(value)).ok()),
+        }
+    }
+
+    /// The folders to search, in order, each once.
+    ///
+    /// 1. beside our own module, and `runtime/` beside it (also the `Frameworks` folder of a bundle on macOS): a VST3
+    ///    bundle, a CLAP installed as a folder, the command line;
+    /// 2. inside a VST3 bundle that lies beside us, for a lone `.clap`;
+    /// 3. the user's own folders: the runtime folder, the installed VST3 bundle, the CLAP folder;
+    /// 4. beside the executable, where it is not the module itself;
+    /// 5. folders of the whole system.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        if let Some(dir) = self.module.as_deref().and_then(Path::parent) {
+            folders.push(dir.to_path_buf());
+            folders.push(dir.join("runtime"));
+            if cfg!(target_os = "macos") {
+                folders.extend(dir.parent().map(|contents| contents.join("Frameworks")));
+            }
+            folders.push(dir.join("Coffre.vst3").join(VST3_BINARIES));
+            // `/usr/lib/clap/Coffre.clap` has its sibling in `/usr/lib/vst3`; `…/clap/Coffre/Coffre.clap` too.
+            for above in dir.ancestors().skip(1).take(2) {
+                for name in ["vst3", ".vst3"] {
+                    folders.push(above.join(name).join("Coffre.vst3").join(VST3_BINARIES));
+                }
+            }
+        }
+        folders.extend(self.user_folder());
+        if let Some(home) = &self.home {
+            folders.push(home.join(".vst3/Coffre.vst3").join(VST3_BINARIES));
+            folders.push(home.join(".clap/Coffre"));
+        }
+        if let Some(dir) = self.executable.as_deref().and_then(Path::parent) {
+            folders.push(dir.to_path_buf());
+            folders.push(dir.join("runtime"));
+        }
+        if cfg!(unix) {
+            folders.push("/usr/local/lib/coffre".into());
+            folders.push("/usr/lib/coffre".into());
+        }
+        let mut seen = std::collections::HashSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
+        folders
+    }
+
+    /// The per-user folder of the shipped version, where `cargo xtask setup` puts it.
+    pub fn user_folder(&self) -> Option<PathBuf> {
+        let home = self.home.as_deref();
+        let data = if cfg!(target_os = "macos") {
+            home.map(|home| home.join("Library/Application Support/Coffre"))
+        } else if cfg!(windows) {
+            home.map(|home| home.join("AppData/Local/Coffre"))
+        } else {
+            self.data_home.clone().or_else(|| home.map(|home| home.join(".local/share"))).map(|dir| dir.join("coffre"))
+        };
+        data.map(|dir| dir.join("runtime").join(RUNTIME_VERSION))
+    }
+
+    /// The files that exist, in the order in which they are tried. With an override, that file alone, existing or not.
+    pub fn candidates(&self) -> Vec<PathBuf> {
+        if let Some(chosen) = &self.chosen {
+            return vec![chosen.clone()];
+        }
+        let names = || std::iter::once(&FILE_NAME).chain(OTHER_NAMES);
+        let files = self.folders().into_iter().flat_map(|dir| names().map(move |name| dir.join(name)));
+        files.filter(|file| file.is_file()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(path: &Path) {
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(path, b"").expect("a file");
+    }
+
+    /// Places under one temporary folder: a host elsewhere, the plugin at `module`.
+    fn places(root: &Path, module: &str) -> Places {
+        Places {
+            module: Some(root.join(module)),
+            executable: Some(root.join("opt/host/bin/host")),
+            home: Some(root.join("home")),
+            ..Places::default()
+        }
+    }
+
+    /// Candidates below `root`, relative to it: a developer's machine may have system-wide ones too.
+    fn found(places: &Places, root: &Path) -> Vec<String> {
+        let all = places.candidates();
+        all.iter().filter_map(|path| path.strip_prefix(root).ok()).map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_file_name_carries_the_shipped_version() {
+        assert!(cfg!(windows) || FILE_NAME.contains(RUNTIME_VERSION));
+    }
+
+    #[test]
+    fn beside_the_module_comes_before_the_users_folder() {
+        let root = tempfile::tempdir().expect("a folder");
+        let vst3 = format!("home/.vst3/Coffre.vst3/{VST3_BINARIES}");
+        touch(&root.path().join(&vst3).join(FILE_NAME));
+        let user = places(root.path(), "").user_folder().expect("a home");
+        touch(&user.join(FILE_NAME));
+        let user = user.strip_prefix(root.path()).expect("below").join(FILE_NAME).display().to_string();
+        let bundle = format!("{vst3}/{FILE_NAME}");
+
+        assert_eq!(found(&places(root.path(), &format!("{vst3}/Coffre.so")), root.path()), [&*bundle, &*user]);
+        // A lone `.clap`, and one in its own folder, find the sibling bundle.
+        assert_eq!(found(&places(root.path(), "home/.clap/Coffre.clap"), root.path())[0], bundle);
+        assert_eq!(found(&places(root.path(), "home/.clap/Coffre/Coffre.clap"), root.path())[0], bundle);
+        // From anywhere else the user's folder serves first.
+        assert_eq!(found(&places(root.path(), "elsewhere/Coffre.clap"), root.path()), [&*user, &*bundle]);
+    }
+
+    #[test]
+    fn runtime_folder_beside_the_command_line_is_searched() {
+        let root = tempfile::tempdir().expect("a folder");
+        touch(&root.path().join("bin/runtime").join(FILE_NAME));
+        assert_eq!(found(&places(root.path(), "bin/coffre"), root.path()), [format!("bin/runtime/{FILE_NAME}")]);
+    }
+
+    #[test]
+    fn an_override_stands_alone_even_if_missing() {
+        let root = tempfile::tempdir().expect("a folder");
+        touch(&root.path().join("bin").join(FILE_NAME));
+        let mut places = places(root.path(), "bin/coffre");
+        places.chosen = Some("/nowhere/lib.so".into());
+        assert_eq!(places.candidates(), [PathBuf::from("/nowhere/lib.so")]);
+    }
+
+    #[test]
+    fn every_folder_is_absolute_and_unique() {
+        let folders = places(Path::new("/tmp/x"), "bin/coffre").folders();
+        assert!(folders.iter().all(|folder| folder.is_absolute()));
+        let unique: std::collections::HashSet<_> = folders.iter().collect();
+        assert_eq!(unique.len(), folders.len());
+    }
+
+    #[test]
+    fn nothing_known_still_gives_the_systems_folders() {
+        assert_eq!(Places::default().folders().len(), if cfg!(unix) { 2 } else { 0 });
+    }
+}
