@@ -6,6 +6,8 @@
 pub mod content;
 pub mod latency;
 pub mod native;
+pub mod resample;
+pub mod stream;
 
 use std::sync::Arc;
 
