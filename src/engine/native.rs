@@ -3,3 +3,9 @@
 //! Runs on the worker thread of a plugin instance or in the command line. Knows no thread, clock, host or file.
 
 pub mod bands;
+pub mod filter;
+pub mod grains;
+pub mod history;
+pub mod marks;
+pub mod synth;
+pub mod track;
