@@ -5,8 +5,11 @@
 
 pub mod content;
 pub mod latency;
+pub mod loudness;
 pub mod native;
+pub mod profile;
 pub mod resample;
+pub mod retrieval;
 pub mod stream;
 
 use std::sync::Arc;

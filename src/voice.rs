@@ -1,5 +1,255 @@
 //! Voices: what the user picks. A voice is a `.coffre` file, read as data only.
+//!
+//! Opened off the audio thread, then immutable and shared by all instances. Knows no engine, host or thread.
+
+pub mod bank;
+pub mod error;
+pub mod library;
+pub mod manifest;
+pub mod package;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+pub use bank::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
+pub use error::VoiceError;
+pub use library::{Library, Origin, VoiceEntry};
+pub use manifest::{Consent, ConsentGround, Kind, Manifest};
+
+use package::{Package, PackageWriter};
+
+/// SHA-256 of a voice file's content: the same file has the same id everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VoiceId([u8; 32]);
+
+impl VoiceId {
+    /// The id of a file with this content.
+    pub fn of(file_content: &[u8]) -> Self {
+        Self(Sha256::digest(file_content).into())
+    }
+
+    /// The raw hash.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for VoiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&package::hex(&self.0))
+    }
+}
+
+impl fmt::Debug for VoiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VoiceId({self})")
+    }
+}
+
+impl FromStr for VoiceId {
+    type Err = VoiceError;
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, VoiceError> {
+        let bad = || VoiceError::manifest("a voice id has 64 hexadecimal digits");
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        let mut id = [0; 32];
+        for (byte, digits) in id.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
+            let digits = std::str::from_utf8(digits).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// Average spectral shapes of a speaker, natural-log power per band relative to the frame's loudness.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanShapes {
+    /// Over active voiced frames.
+    pub voiced: [f32; SHAPE_BANDS],
+    /// Over active unvoiced frames.
+    pub unvoiced: [f32; SHAPE_BANDS],
+}
+
+/// What retrieval loses, and how to give it back.
+///
+/// The mean of neighbours is smoother than speech. `ratio` is the per-band standard deviation of the speaker's own
+/// frames over that of smoothed retrieved ones, measured when the voice was built by asking every recording of the
+/// bank without its own frames; in `1.0..=1.7`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restoration {
+    /// Mean of the retrieved shapes, around which the ratio acts: voiced, unvoiced.
+    pub mean: [[f32; SHAPE_BANDS]; 2],
+    /// Factor on the deviation from the mean: voiced, unvoiced.
+    pub ratio: [[f32; SHAPE_BANDS]; 2],
+}
 
 /// An opened voice.
 #[derive(Debug)]
-pub struct Voice {}
+pub struct Voice {
+    id: VoiceId,
+    manifest: Manifest,
+    bank: Bank,
+    shapes: MeanShapes,
+    restoration: Restoration,
+}
+
+/// What is needed to write a voice file besides its manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoiceParts {
+    /// Keys and shapes.
+    pub bank: Bank,
+    /// Mean shapes.
+    pub shapes: MeanShapes,
+    /// Variance restoration.
+    pub restoration: Restoration,
+}
+
+impl Voice {
+    /// Opens a voice file.
+    ///
+    /// # Errors
+    /// [`VoiceError`]: what is wrong and what to do.
+    pub fn open(path: &Path) -> Result<Self, VoiceError> {
+        Self::from_bytes(&Package::read_file(path)?)
+    }
+
+    /// Opens a voice from the content of its file.
+    ///
+    /// # Errors
+    /// [`VoiceError`]: what is wrong and what to do.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VoiceError> {
+        let package = Package::open(bytes)?;
+        expect_kind(&package.manifest, Kind::Voice)?;
+        let bank = Bank::read(&package)?;
+        let shapes = read_mean_shapes(&package)?;
+        let mean = package.f32_array("stats/retrieved_mean", &[2, 86], -100.0..=100.0)?;
+        let ratio = package.f32_array("stats/variance_ratio", &[2, 86], 0.5..=4.0)?;
+        let restoration = Restoration { mean: two_rows(&mean), ratio: two_rows(&ratio) };
+        Ok(Self { id: package.id, manifest: package.manifest, bank, shapes, restoration })
+    }
+
+    /// Writes a voice file.
+    ///
+    /// # Errors
+    /// [`VoiceError::Manifest`] when the manifest is not valid.
+    pub fn write(manifest: Manifest, parts: &VoiceParts) -> Result<Vec<u8>, VoiceError> {
+        let mut writer = PackageWriter::new(Manifest { kind: Kind::Voice, ..manifest });
+        parts.bank.write(&mut writer);
+        write_mean_shapes(&parts.shapes, &mut writer);
+        writer.push_f32("stats/retrieved_mean", &[2, SHAPE_BANDS], parts.restoration.mean.as_flattened());
+        writer.push_f32("stats/variance_ratio", &[2, SHAPE_BANDS], parts.restoration.ratio.as_flattened());
+        writer.finish()
+    }
+
+    /// SHA-256 of the file content.
+    pub fn id(&self) -> VoiceId {
+        self.id
+    }
+
+    /// Display name.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// Everything the file says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Median F0 of the voiced frames in Hz.
+    pub fn median_f0_hz(&self) -> f32 {
+        self.manifest.median_f0_hz
+    }
+
+    /// Highest frequency with real signal in the recordings, in Hz.
+    pub fn bandwidth_hz(&self) -> f32 {
+        self.manifest.bandwidth_hz
+    }
+
+    /// Keys and shapes; empty in a voice that only has average shapes.
+    pub fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
+    /// Average shapes.
+    pub fn shapes(&self) -> &MeanShapes {
+        &self.shapes
+    }
+
+    /// Variance restoration for absolute retrieval.
+    pub fn restoration(&self) -> &Restoration {
+        &self.restoration
+    }
+
+    /// Several lines in plain words, for `coffre inspect`.
+    pub fn describe(&self) -> String {
+        describe(&self.id, &self.manifest, self.bank.len())
+    }
+}
+
+/// Several lines in plain words about a voice or singer file.
+fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize) -> String {
+    let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { text.to_owned() };
+    let consent = match &manifest.consent {
+        None => "no record: origin unknown".to_owned(),
+        Some(consent) => {
+            let ground = match consent.ground {
+                ConsentGround::OwnVoice => "own voice",
+                ConsentGround::WrittenConsent => "written consent",
+                ConsentGround::LicensedData => "licensed recordings",
+            };
+            format!("{ground}: {}", consent.statement)
+        }
+    };
+    let [low, high] = manifest.range_hz;
+    [
+        format!("{} ({})", manifest.name, manifest.kind.as_str()),
+        manifest.description.clone(),
+        format!("  id           {id}"),
+        format!("  format       {}.{}, engine {}", manifest.format.major, manifest.format.minor, manifest.engine),
+        format!("  content      {}", or_unknown(&manifest.content_space)),
+        format!("  languages    {}", or_unknown(&manifest.languages.join(", "))),
+        format!("  pitch        median {:.0} Hz, {low:.0} to {high:.0} Hz", manifest.median_f0_hz),
+        format!("  bandwidth    {:.1} kHz", manifest.bandwidth_hz / 1000.0),
+        format!("  bank         {bank_frames} frames, {:.0} s of voiced audio", manifest.voiced_seconds),
+        format!("  author       {}", or_unknown(&manifest.author)),
+        format!("  licence      {}", or_unknown(&manifest.licence)),
+        format!("  attribution  {}", or_unknown(&manifest.attribution)),
+        format!("  consent      {consent}"),
+    ]
+    .into_iter()
+    .filter(|line| !line.is_empty())
+    .collect::<Vec<_>>()
+    .join("\n")
+}
+
+/// Refuses a file of another kind.
+pub(crate) fn expect_kind(manifest: &Manifest, kind: Kind) -> Result<(), VoiceError> {
+    if manifest.kind == kind {
+        return Ok(());
+    }
+    Err(VoiceError::WrongKind { found: manifest.kind.as_str().to_owned(), expected: kind.as_str() })
+}
+
+/// Reads the member `stats/shapes`.
+pub(crate) fn read_mean_shapes(package: &Package) -> Result<MeanShapes, VoiceError> {
+    let [voiced, unvoiced] = two_rows(&package.f32_array("stats/shapes", &[2, 86], -100.0..=100.0)?);
+    Ok(MeanShapes { voiced, unvoiced })
+}
+
+/// Writes the member `stats/shapes`.
+pub(crate) fn write_mean_shapes(shapes: &MeanShapes, writer: &mut PackageWriter) {
+    let rows = [shapes.voiced, shapes.unvoiced];
+    writer.push_f32("stats/shapes", &[2, SHAPE_BANDS], rows.as_flattened());
+}
+
+/// Splits `[2, SHAPE_BANDS]`; the length was checked with the member's shape.
+fn two_rows(values: &[f32]) -> [[f32; SHAPE_BANDS]; 2] {
+    std::array::from_fn(|row| std::array::from_fn(|band| values[row * SHAPE_BANDS + band]))
+}

@@ -6,6 +6,7 @@ pub mod bands;
 pub mod filter;
 pub mod grains;
 pub mod history;
+pub mod mapping;
 pub mod marks;
 pub mod synth;
 pub mod track;

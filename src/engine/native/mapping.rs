@@ -1,0 +1,418 @@
+//! Mapping: how the singer's spectral envelope becomes the target's, frame by frame.
+//!
+//! Three maps of rising likeness, blended without a step:
+//!
+//! - *register and formants* (likeness 0): the singer's own envelope with its formants warped and its average colour
+//!   equalised to the target's. Needs no content features, so it is also the safe path.
+//! - *differential* (0.6): the singer's envelope plus what the target's bank says for this content minus what the
+//!   singer's own bank says for it. Errors of the content features cancel.
+//! - *absolute* (1.0): what the target's bank says, with the variance restored that averaging neighbours took away.
+//!
+//! Loudness always stays the singer's. Runs on the worker thread; allocates in [`Mapper::new`] only. Knows no audio.
+
+mod pairing;
+mod smoothing;
+
+use std::sync::Arc;
+
+use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
+use crate::engine::Mode;
+use crate::engine::loudness::LoudnessMeter;
+use crate::engine::profile::SourceProfile;
+use crate::engine::retrieval::Retriever;
+use crate::voice::bank::{KEY_LEN, SHAPE_BANDS};
+use crate::voice::{MeanShapes, Voice};
+
+use pairing::{Pairing, value_at};
+use smoothing::Smoothing;
+
+// Banks and envelopes share one band axis.
+const _: () = assert!(SHAPE_BANDS == ENV_BANDS);
+
+/// Likeness at which the map is purely differential.
+pub const DIFFERENTIAL_LIKENESS: f32 = 0.6;
+
+/// Largest change of a band, natural-log power: 26 dB.
+pub const MAX_DIFFERENCE: f32 = 6.0;
+
+/// Largest change that is carried on above the band limit: 13 dB.
+const MAX_HELD: f32 = 3.0;
+
+/// Bands below the limit over which the carried difference is averaged.
+const HELD_BANDS: usize = 4;
+
+/// Frames over which a change of voice or profile is crossfaded: 60 ms.
+const FADE_FRAMES: u32 = 6;
+
+/// Content features of one frame.
+#[derive(Clone, Copy, Debug)]
+pub struct MapContent<'a> {
+    /// Content key as the encoder gives it; the profile's mean key is subtracted here.
+    pub key: &'a [f32; KEY_LEN],
+    /// Trust in the key, in `0.0..=1.0`; see [`confidence_from_logp`].
+    pub confidence: f32,
+}
+
+/// One 10 ms frame of the singer.
+#[derive(Clone, Copy, Debug)]
+pub struct MapFrame<'a> {
+    /// Envelope, natural-log power per band.
+    pub envelope: &'a [f32; ENV_BANDS],
+    /// Voicing, in `0.0..=1.0`.
+    pub voicing: f32,
+    /// Content features; `None` without an encoder, or while it starts.
+    pub content: Option<MapContent<'a>>,
+}
+
+/// Parameters of one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MapParams {
+    /// How far towards the target, in `0.0..=1.0`.
+    pub likeness: f32,
+    /// Formant shift in semitones; positive is smaller and brighter. Also acts without a voice.
+    pub formant_st: f32,
+}
+
+/// What is remembered of a frame until it leaves the delay line.
+#[derive(Clone, Debug)]
+struct Slot {
+    envelope: [f32; ENV_BANDS],
+    voicing: f32,
+    confidence: f32,
+    /// Retrieved shapes of target and singer; meaningful when `has_shapes`.
+    target: [f32; ENV_BANDS],
+    source: [f32; ENV_BANDS],
+    has_shapes: bool,
+}
+
+impl Slot {
+    const EMPTY: Self = Self {
+        envelope: [0.0; ENV_BANDS],
+        voicing: 0.0,
+        confidence: 0.0,
+        target: [0.0; ENV_BANDS],
+        source: [0.0; ENV_BANDS],
+        has_shapes: false,
+    };
+}
+
+/// Turns frames of the singer into differences of log power per band.
+#[derive(Debug)]
+pub struct Mapper {
+    voice: Option<Arc<Voice>>,
+    profile: Arc<SourceProfile>,
+    /// What depends on voice and profile alone.
+    pairing: Pairing,
+    /// Content space of the running encoder; banks of another space are not asked.
+    content_space: String,
+    retriever: Retriever,
+    meter: LoudnessMeter,
+    smoothing: Smoothing,
+    /// Ring of the newest frames.
+    slots: Box<[Slot]>,
+    /// Frames pushed since the last reset.
+    pushed: u64,
+    /// The last output, from which a change of voice fades away.
+    last: [f32; ENV_BANDS],
+    fade_from: [f32; ENV_BANDS],
+    fade_left: u32,
+}
+
+impl Mapper {
+    /// A mapper without a voice. `content_space` is that of the encoder, empty when there is none.
+    pub fn new(mode: Mode, profile: Arc<SourceProfile>, content_space: &str) -> Self {
+        let smoothing = Smoothing::new(mode);
+        Self {
+            slots: vec![Slot::EMPTY; smoothing.len()].into_boxed_slice(),
+            smoothing,
+            voice: None,
+            profile,
+            pairing: Pairing::none(),
+            content_space: content_space.to_owned(),
+            retriever: Retriever::new(),
+            meter: LoudnessMeter::new(),
+            pushed: 0,
+            last: [0.0; ENV_BANDS],
+            fade_from: [0.0; ENV_BANDS],
+            fade_left: 0,
+        }
+    }
+
+    /// By how many frames the output is late: the difference given by call `k` belongs to frame `k - lag_frames()`.
+    pub fn lag_frames(&self) -> usize {
+        self.smoothing.lag()
+    }
+
+    /// Changes the voice, with a crossfade; `None` leaves the formant shift alone. The same voice changes nothing.
+    pub fn set_voice(&mut self, voice: Option<Arc<Voice>>) {
+        if voice.as_ref().map(|v| v.id()) == self.voice.as_ref().map(|v| v.id()) {
+            return;
+        }
+        self.voice = voice;
+        self.pair();
+    }
+
+    /// Changes the source profile, with a crossfade.
+    pub fn set_profile(&mut self, profile: Arc<SourceProfile>) {
+        if Arc::ptr_eq(&profile, &self.profile) {
+            return;
+        }
+        self.profile = profile;
+        self.pair();
+    }
+
+    /// The profile in use.
+    pub fn profile(&self) -> &Arc<SourceProfile> {
+        &self.profile
+    }
+
+    /// The voice in use.
+    pub fn voice(&self) -> Option<&Arc<Voice>> {
+        self.voice.as_ref()
+    }
+
+    /// The formant factor fitted between singer and voice: above 1 moves formants up.
+    pub fn fitted_warp(&self) -> f32 {
+        self.pairing.warp
+    }
+
+    fn pair(&mut self) {
+        self.pairing = match &self.voice {
+            Some(voice) => {
+                let limit_hz = voice.bandwidth_hz().min(self.profile.bandwidth_hz);
+                Pairing::fit(&self.profile.shapes, voice.shapes(), limit_hz)
+            }
+            None => Pairing::none(),
+        };
+        self.fade_from = self.last;
+        self.fade_left = if self.pushed > 0 { FADE_FRAMES } else { 0 };
+        // What was retrieved belongs to the old pair.
+        for slot in &mut self.slots {
+            slot.has_shapes = false;
+        }
+    }
+
+    /// Forgets all frames; keeps voice and profile.
+    pub fn reset(&mut self) {
+        for slot in &mut self.slots {
+            slot.has_shapes = false;
+        }
+        self.pushed = 0;
+        self.last = [0.0; ENV_BANDS];
+        self.fade_left = 0;
+    }
+
+    /// Takes a frame and writes the difference of log power, target minus source, for the frame [`Mapper::lag_frames`]
+    /// earlier. Each band is within ±[`MAX_DIFFERENCE`]; adding it to the source's envelope keeps the loudness.
+    ///
+    /// # Realtime safety
+    /// Neither allocates nor locks. [worker-thread]
+    pub fn push(&mut self, frame: &MapFrame<'_>, params: &MapParams, difference: &mut [f32; ENV_BANDS]) {
+        self.remember(frame);
+        self.pushed += 1;
+        if self.pushed <= self.smoothing.lag() as u64 {
+            difference.fill(0.0);
+            return;
+        }
+        let slot = self.slot_at(self.smoothing.lag());
+        let envelope = self.slots[slot].envelope;
+        match &self.voice {
+            Some(voice) => self.convert(voice, slot, params.likeness, difference),
+            None => difference.fill(0.0),
+        }
+        self.shift_formants(&envelope, params.formant_st, difference);
+        self.restore_loudness(&envelope, difference);
+        self.fade(difference);
+        self.last = *difference;
+    }
+
+    /// Index of the slot of the frame `age` frames before the newest one.
+    fn slot_at(&self, age: usize) -> usize {
+        let len = self.slots.len();
+        // `pushed` counts from 1 here.
+        let newest = ((self.pushed - 1) % len as u64) as usize;
+        (newest + len - age) % len
+    }
+
+    fn remember(&mut self, frame: &MapFrame<'_>) {
+        let index = (self.pushed % self.slots.len() as u64) as usize;
+        let slot = &mut self.slots[index];
+        for (kept, &value) in slot.envelope.iter_mut().zip(frame.envelope) {
+            *kept = if value.is_finite() { value } else { -20.0 };
+        }
+        slot.voicing = if frame.voicing.is_finite() { frame.voicing.clamp(0.0, 1.0) } else { 0.0 };
+        slot.confidence = 0.0;
+        slot.has_shapes = false;
+        let (Some(content), Some(voice)) = (&frame.content, &self.voice) else { return };
+        let is_comparable = !self.content_space.is_empty()
+            && self.content_space == voice.manifest().content_space
+            && self.content_space == self.profile.content_space;
+        if !is_comparable {
+            return;
+        }
+        let key: [f32; KEY_LEN] = std::array::from_fn(|n| content.key[n] - self.profile.mean_key[n]);
+        let target = self.retriever.query(voice.bank(), &key, slot.voicing, &mut slot.target);
+        let source = self.retriever.query(&self.profile.bank, &key, slot.voicing, &mut slot.source);
+        slot.has_shapes = target.is_some() && source.is_some();
+        if slot.has_shapes && content.confidence.is_finite() {
+            slot.confidence = content.confidence.clamp(0.0, 1.0);
+        }
+    }
+
+    /// The blend of the three maps, without loudness and formant shift.
+    fn convert(&self, voice: &Voice, slot: usize, likeness: f32, difference: &mut [f32; ENV_BANDS]) {
+        let centre = &self.slots[slot];
+        let smooth = self.smooth();
+        self.pairing.difference(&centre.envelope, smooth.voicing, difference);
+        let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
+        // How much of the result comes from the banks at all, and how much of that is absolute.
+        let retrieved = (likeness / DIFFERENTIAL_LIKENESS).min(1.0) * smooth.confidence;
+        let absolute = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
+        if retrieved > 0.0 {
+            let loudness = self.meter.loudness(&centre.envelope);
+            let [voiced, unvoiced] = &voice.restoration().ratio;
+            let [mean_voiced, mean_unvoiced] = &voice.restoration().mean;
+            for band in 0..ENV_BANDS {
+                let differential = smooth.target[band] - smooth.source[band];
+                let mean = mix(mean_unvoiced[band], mean_voiced[band], smooth.voicing);
+                let ratio = mix(unvoiced[band], voiced[band], smooth.voicing);
+                let restored = mean + (smooth.target[band] - mean) * ratio;
+                let replaced = restored - (centre.envelope[band] - loudness);
+                difference[band] = mix(difference[band], mix(differential, replaced, absolute), retrieved);
+            }
+        }
+        hold_above(self.pairing.limit, difference);
+    }
+
+    /// Weighted means over the smoothing window. Frames without shapes lower the confidence, not the shapes.
+    fn smooth(&self) -> Smoothed {
+        let mut smoothed =
+            Smoothed { target: [0.0; ENV_BANDS], source: [0.0; ENV_BANDS], voicing: 0.0, confidence: 0.0 };
+        let (mut seen, mut with_shapes) = (0.0, 0.0);
+        for (age, &weight) in self.smoothing.weights().iter().enumerate() {
+            if age as u64 >= self.pushed {
+                break;
+            }
+            let slot = &self.slots[self.slot_at(age)];
+            seen += weight;
+            smoothed.voicing += weight * slot.voicing;
+            if slot.has_shapes {
+                with_shapes += weight;
+                smoothed.confidence += weight * slot.confidence;
+                for band in 0..ENV_BANDS {
+                    smoothed.target[band] += weight * slot.target[band];
+                    smoothed.source[band] += weight * slot.source[band];
+                }
+            }
+        }
+        smoothed.voicing /= seen.max(1e-6);
+        smoothed.confidence /= seen.max(1e-6);
+        if with_shapes > 0.0 {
+            for band in 0..ENV_BANDS {
+                smoothed.target[band] /= with_shapes;
+                smoothed.source[band] /= with_shapes;
+            }
+        }
+        smoothed
+    }
+
+    /// Moves the converted envelope along the frequency axis by the user's formant shift.
+    fn shift_formants(&self, envelope: &[f32; ENV_BANDS], formant_st: f32, difference: &mut [f32; ENV_BANDS]) {
+        if !formant_st.is_finite() || formant_st == 0.0 {
+            return;
+        }
+        let factor = (formant_st.clamp(-24.0, 24.0) / 12.0).exp2();
+        let converted: [f32; ENV_BANDS] = std::array::from_fn(|band| envelope[band] + difference[band]);
+        for (band, value) in difference.iter_mut().enumerate() {
+            *value = value_at(&converted, pairing::moved_band(band, factor)) - envelope[band];
+        }
+    }
+
+    /// Limits the bands, then moves all of them together so that the loudness is the singer's.
+    fn restore_loudness(&self, envelope: &[f32; ENV_BANDS], difference: &mut [f32; ENV_BANDS]) {
+        let mut converted = [0.0; ENV_BANDS];
+        for ((sum, change), &value) in converted.iter_mut().zip(difference.iter_mut()).zip(envelope) {
+            *change = if change.is_finite() { change.clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) } else { 0.0 };
+            *sum = value + *change;
+        }
+        let correction = self.meter.loudness(envelope) - self.meter.loudness(&converted);
+        if correction.is_finite() {
+            for change in difference {
+                *change = (*change + correction).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE);
+            }
+        }
+    }
+
+    fn fade(&mut self, difference: &mut [f32; ENV_BANDS]) {
+        if self.fade_left == 0 {
+            return;
+        }
+        let old = self.fade_left as f32 / (FADE_FRAMES + 1) as f32;
+        for (value, from) in difference.iter_mut().zip(&self.fade_from) {
+            *value = mix(*value, *from, old);
+        }
+        self.fade_left -= 1;
+    }
+}
+
+/// Means over the smoothing window.
+struct Smoothed {
+    target: [f32; ENV_BANDS],
+    source: [f32; ENV_BANDS],
+    voicing: f32,
+    confidence: f32,
+}
+
+/// `a` at 0, `b` at 1.
+fn mix(a: f32, b: f32, amount: f32) -> f32 {
+    a + amount * (b - a)
+}
+
+/// Above `limit` nothing is known of one of the two voices: carries on the difference just below, so that the singer's
+/// own air stays.
+fn hold_above(limit: usize, difference: &mut [f32; ENV_BANDS]) {
+    if limit + 1 >= ENV_BANDS {
+        return;
+    }
+    let known = &difference[limit.saturating_sub(HELD_BANDS - 1)..=limit];
+    let held = (known.iter().sum::<f32>() / known.len() as f32).clamp(-MAX_HELD, MAX_HELD);
+    difference[limit + 1..].fill(held);
+}
+
+/// Last band about which a recording of this bandwidth says something: one band below its edge.
+fn limit_band(bandwidth_hz: f32) -> usize {
+    let edge = band_from_hz(bandwidth_hz.max(2_000.0)) - 1.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the bands")]
+    let band = edge.clamp(0.0, (ENV_BANDS - 1) as f32) as usize;
+    band
+}
+
+/// Trust in a content frame from its log posteriors, in `0.0..=1.0`.
+///
+/// The probability of the three likeliest phones together: in pauses (class 0) and in sounds the encoder never learned
+/// it is low, and the map falls back to register and formants.
+pub fn confidence_from_logp(logp: &[f32]) -> f32 {
+    const DOUBT: f32 = 0.25;
+    const TRUST: f32 = 0.55;
+    let mut best = [0.0_f32; 3];
+    for probability in logp.iter().skip(1).map(|value| value.exp()) {
+        if probability > best[0] {
+            best = [probability, best[0], best[1]];
+        } else if probability > best[1] {
+            best = [best[0], probability, best[1]];
+        } else if probability > best[2] {
+            best[2] = probability;
+        }
+    }
+    ((best.iter().sum::<f32>() - DOUBT) / (TRUST - DOUBT)).clamp(0.0, 1.0)
+}
+
+/// Average spectrum of a speaker with as many voiced frames as speech has: two thirds.
+pub fn long_term_shape(shapes: &MeanShapes) -> [f32; ENV_BANDS] {
+    std::array::from_fn(|band| mix(shapes.unvoiced[band], shapes.voiced[band], 2.0 / 3.0))
+}
+
+const _: () = assert!(BAND_8_KHZ < ENV_BANDS);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+use super::*;
+use crate::engine::native::bands::centre_hz;
+use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
+use crate::voice::{Bank, BankFrame, Kind, Manifest, Restoration, VoiceParts};
+
+const SPACE: &str = "test-space";
+
+/// Numbers of about unit variance, reproducible.
+fn noise(seed: &mut u64) -> f32 {
+    (0..4)
+        .map(|_| {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*seed >> 40) as f32 / (1 << 24) as f32 - 0.5
+        })
+        .sum::<f32>()
+        * 1.732
+}
+
+/// What "speaker" `who` sounds like when saying "phone" `phone`, loudness 0.
+fn spoken(phone: usize, who: f32) -> [f32; ENV_BANDS] {
+    let meter = LoudnessMeter::new();
+    let formant = 400.0 * (1.0 + 0.5 * phone as f32) * (1.0 + 0.12 * who);
+    let shape: [f32; ENV_BANDS] = std::array::from_fn(|band| {
+        let hz = centre_hz(band).max(30.0);
+        3.0 * (-((hz / formant).ln() / 0.3).powi(2)).exp() - (1.0 + 0.2 * who) * (hz / 500.0).ln()
+    });
+    let loudness = meter.loudness(&shape);
+    shape.map(|value| value - loudness)
+}
+
+const PHONES: usize = 6;
+
+fn key_of(phone: usize, seed: &mut u64) -> [f32; KEY_LEN] {
+    let mut centre = 1000 + phone as u64;
+    std::array::from_fn(|_| 3.0 * noise(&mut centre) + 0.3 * noise(seed))
+}
+
+fn bank(who: f32) -> Bank {
+    let mut seed = 42 + (who * 10.0) as u64;
+    let frames: Vec<BankFrame> = (0..600)
+        .map(|i| {
+            let phone = i % PHONES;
+            let shape = spoken(phone, who).map(|value| value + 0.1 * noise(&mut seed));
+            BankFrame { key: key_of(phone, &mut seed), shape, f0_hz: 120.0 }
+        })
+        .collect();
+    Bank::quantise(&frames)
+}
+
+fn mean_shapes(who: f32) -> MeanShapes {
+    let voiced = std::array::from_fn(|band| (0..PHONES).map(|p| spoken(p, who)[band]).sum::<f32>() / PHONES as f32);
+    MeanShapes { voiced, unvoiced: voiced }
+}
+
+fn voice_with(who: f32, bandwidth_hz: f32) -> Arc<Voice> {
+    let shapes = mean_shapes(who);
+    let manifest = Manifest {
+        format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },
+        kind: Kind::Voice,
+        engine: ENGINE_NATIVE.to_owned(),
+        content_space: SPACE.to_owned(),
+        name: format!("Test {who}"),
+        description: String::new(),
+        languages: Vec::new(),
+        author: String::new(),
+        licence: String::new(),
+        attribution: String::new(),
+        consent: None,
+        median_f0_hz: 120.0,
+        range_hz: [80.0, 200.0],
+        bandwidth_hz,
+        voiced_seconds: 6.0,
+        members: Vec::new(),
+    };
+    let restoration =
+        Restoration { mean: [shapes.voiced, shapes.unvoiced], ratio: [[1.0; ENV_BANDS], [1.0; ENV_BANDS]] };
+    let parts = VoiceParts { bank: bank(who), shapes, restoration };
+    let bytes = Voice::write(manifest, &parts).expect("the manifest is valid");
+    Arc::new(Voice::from_bytes(&bytes).expect("what was written can be read"))
+}
+
+fn voice(who: f32) -> Arc<Voice> {
+    voice_with(who, 20_000.0)
+}
+
+fn profile(who: f32) -> Arc<SourceProfile> {
+    Arc::new(SourceProfile {
+        bank: bank(who),
+        content_space: SPACE.to_owned(),
+        mean_key: [0.5; KEY_LEN],
+        median_f0_hz: 120.0,
+        range_hz: [80.0, 200.0],
+        shapes: mean_shapes(who),
+        bandwidth_hz: 20_000.0,
+        voiced_seconds: 20.0,
+    })
+}
+
+fn mapper(mode: Mode, source: f32, target: f32) -> Mapper {
+    let mut mapper = Mapper::new(mode, profile(source), SPACE);
+    mapper.set_voice(Some(voice(target)));
+    mapper
+}
+
+/// Pushes a held phone and returns the settled difference.
+fn held(mapper: &mut Mapper, phone: usize, who: f32, params: &MapParams) -> [f32; ENV_BANDS] {
+    let mut seed = 7;
+    let mut difference = [0.0; ENV_BANDS];
+    let envelope = spoken(phone, who).map(|value| value - 4.0);
+    for _ in 0..24 {
+        // The encoder's keys still hold the singer's mean.
+        let key = key_of(phone, &mut seed).map(|value| value + 0.5);
+        let content = Some(MapContent { key: &key, confidence: 1.0 });
+        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, params, &mut difference);
+    }
+    difference
+}
+
+fn distance(a: &[f32; ENV_BANDS], b: &[f32; ENV_BANDS]) -> f32 {
+    (a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f32>() / ENV_BANDS as f32).sqrt()
+}
+
+const PARAMS: MapParams = MapParams { likeness: 0.6, formant_st: 0.0 };
+
+#[test]
+fn more_likeness_brings_the_envelope_nearer_to_the_target() {
+    for mode in [Mode::Live, Mode::Mix] {
+        let mut errors = [0.0; 4];
+        let mut mapper = mapper(mode, 0.0, 1.0);
+        for phone in 0..PHONES {
+            let source = spoken(phone, 0.0);
+            let target = spoken(phone, 1.0);
+            errors[0] += distance(&source, &target);
+            for (error, likeness) in errors[1..].iter_mut().zip([0.0, 0.6, 1.0]) {
+                let params = MapParams { likeness, ..PARAMS };
+                let difference = held(&mut mapper, phone, 0.0, &params);
+                let converted = std::array::from_fn(|band| source[band] + difference[band]);
+                *error += distance(&converted, &target);
+            }
+        }
+        let [none, formants, differential, absolute] = errors;
+        assert!(formants < 0.9 * none, "{errors:?}");
+        assert!(differential < 0.35 * none && absolute < 0.35 * none, "{errors:?}");
+    }
+}
+
+#[test]
+fn a_singer_converted_to_the_own_voice_stays() {
+    for likeness in [0.0, 0.3, 0.6] {
+        let difference = held(&mut mapper(Mode::Mix, 1.0, 1.0), 2, 1.0, &MapParams { likeness, ..PARAMS });
+        assert!(difference.iter().all(|value| value.abs() < 0.12), "{likeness}: {difference:?}");
+    }
+}
+
+#[test]
+fn loudness_stays_the_singers() {
+    let meter = LoudnessMeter::new();
+    let mut mapper = mapper(Mode::Live, 0.0, 1.0);
+    for likeness in [0.0, 0.6, 1.0] {
+        for formant_st in [-4.0, 0.0, 4.0] {
+            let difference = held(&mut mapper, 3, 0.0, &MapParams { likeness, formant_st });
+            let source = spoken(3, 0.0).map(|value| value - 4.0);
+            let converted = std::array::from_fn(|band| source[band] + difference[band]);
+            // 0.02 in natural-log power is 0.09 dB.
+            assert!((meter.loudness(&converted) - meter.loudness(&source)).abs() < 0.02);
+        }
+    }
+}
+
+#[test]
+fn likeness_is_one_continuous_knob() {
+    let mut previous: Option<[f32; ENV_BANDS]> = None;
+    let mut mapper = mapper(Mode::Live, 0.0, 1.0);
+    for step in 0..=100 {
+        let params = MapParams { likeness: step as f32 / 100.0, ..PARAMS };
+        let difference = held(&mut mapper, 1, 0.0, &params);
+        if let Some(previous) = previous {
+            assert!(distance(&previous, &difference) < 0.1, "at {step} %");
+        }
+        previous = Some(difference);
+    }
+}
+
+#[test]
+fn doubt_and_missing_content_fall_back_to_formants() {
+    let envelope = spoken(1, 0.0);
+    let key = [9.0; KEY_LEN];
+    let run = |content: Option<MapContent<'_>>, likeness: f32| {
+        let mut mapper = mapper(Mode::Live, 0.0, 1.0);
+        let mut difference = [0.0; ENV_BANDS];
+        for _ in 0..12 {
+            let params = MapParams { likeness, ..PARAMS };
+            mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &params, &mut difference);
+        }
+        difference
+    };
+    let formants_only = run(Some(MapContent { key: &key, confidence: 1.0 }), 0.0);
+    assert_eq!(run(None, 1.0), formants_only);
+    assert!(distance(&run(Some(MapContent { key: &key, confidence: 0.0 }), 1.0), &formants_only) < 1e-5);
+    assert!(distance(&run(Some(MapContent { key: &key, confidence: 1.0 }), 1.0), &formants_only) > 0.1);
+}
+
+#[test]
+fn banks_of_another_content_space_are_not_asked() {
+    let envelope = spoken(1, 0.0);
+    let key = [0.3; KEY_LEN];
+    let run = |space: &str| {
+        let mut mapper = Mapper::new(Mode::Live, profile(0.0), space);
+        mapper.set_voice(Some(voice(1.0)));
+        let mut difference = [0.0; ENV_BANDS];
+        let content = Some(MapContent { key: &key, confidence: 1.0 });
+        for _ in 0..8 {
+            mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &PARAMS, &mut difference);
+        }
+        difference
+    };
+    assert!(distance(&run("another"), &run("")) < 1e-6);
+    assert!(distance(&run(SPACE), &run("")) > 0.05);
+}
+
+#[test]
+fn mix_output_belongs_to_the_frame_lag_frames_earlier() {
+    let mut mapper = mapper(Mode::Mix, 0.0, 1.0);
+    let lag = mapper.lag_frames();
+    assert!(lag > 0);
+    let (quiet, loud) = (spoken(0, 0.0), spoken(4, 0.0));
+    let mut outputs = Vec::new();
+    for index in 0..40 {
+        let envelope = if index == 20 { &loud } else { &quiet };
+        let mut difference = [0.0; ENV_BANDS];
+        let params = MapParams { likeness: 0.0, formant_st: 3.0 };
+        mapper.push(&MapFrame { envelope, voicing: 1.0, content: None }, &params, &mut difference);
+        outputs.push(difference);
+    }
+    let odd: Vec<usize> = (lag + 1..40).filter(|&i| distance(&outputs[i], &outputs[15]) > 0.05).collect();
+    assert_eq!(odd, [20 + lag]);
+}
+
+#[test]
+fn formant_shift_moves_a_peak_without_a_voice() {
+    let mut mapper = Mapper::new(Mode::Live, profile(0.0), "");
+    let peak = |shift: usize| {
+        std::array::from_fn::<f32, ENV_BANDS, _>(|b| 3.0 * (-((b as f32 - (25 + shift) as f32) / 3.0).powi(2)).exp())
+    };
+    let envelope = peak(0);
+    let mut difference = [0.0; ENV_BANDS];
+    let params = MapParams { likeness: 1.0, formant_st: 4.0 };
+    mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content: None }, &params, &mut difference);
+    let converted: [f32; ENV_BANDS] = std::array::from_fn(|band| envelope[band] + difference[band]);
+    let top = (0..ENV_BANDS).max_by(|&a, &b| converted[a].total_cmp(&converted[b])).expect("bands");
+    let factor = centre_hz(top) / centre_hz(25);
+    // Four semitones, to the width of a band.
+    assert!((factor / (4.0_f32 / 12.0).exp2() - 1.0).abs() < 0.05, "{factor}");
+}
+
+#[test]
+fn above_the_voices_band_the_difference_is_held() {
+    let mut mapper = Mapper::new(Mode::Live, profile(0.0), SPACE);
+    mapper.set_voice(Some(voice_with(1.0, 7_000.0)));
+    for likeness in [0.0, 0.6, 1.0] {
+        let difference = held(&mut mapper, 2, 0.0, &MapParams { likeness, ..PARAMS });
+        let above: Vec<f32> = (0..ENV_BANDS).filter(|&b| centre_hz(b) > 7_000.0).map(|b| difference[b]).collect();
+        assert!(above.len() > 20 && above.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1e-5));
+    }
+}
+
+#[test]
+fn changing_the_voice_while_sounding_makes_no_jump() {
+    let mut mapper = mapper(Mode::Live, 0.0, 1.0);
+    let before = held(&mut mapper, 2, 0.0, &PARAMS);
+    let envelope = spoken(2, 0.0).map(|value| value - 4.0);
+    let mut seed = 3;
+    mapper.set_voice(Some(voice(-1.0)));
+    let mut previous = before;
+    let mut travelled = 0.0;
+    for _ in 0..20 {
+        let key = key_of(2, &mut seed).map(|value| value + 0.5);
+        let content = Some(MapContent { key: &key, confidence: 1.0 });
+        let mut difference = [0.0; ENV_BANDS];
+        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &PARAMS, &mut difference);
+        let step = distance(&previous, &difference);
+        travelled += step;
+        previous = difference;
+    }
+    let total = distance(&before, &previous);
+    assert!(total > 0.3, "the voices differ");
+    assert!(travelled < 2.0 * total, "{travelled} for {total}");
+}
+
+#[test]
+fn junk_in_gives_finite_differences() {
+    let mut mapper = mapper(Mode::Live, 0.0, 1.0);
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 0.0] {
+        let envelope = [value; ENV_BANDS];
+        let key = [value; KEY_LEN];
+        let content = Some(MapContent { key: &key, confidence: value });
+        let params = MapParams { likeness: value, formant_st: value };
+        let mut difference = [f32::NAN; ENV_BANDS];
+        mapper.push(&MapFrame { envelope: &envelope, voicing: value, content }, &params, &mut difference);
+        assert!(difference.iter().all(|d| d.is_finite() && d.abs() <= MAX_DIFFERENCE), "{value}");
+    }
+}
+
+#[test]
+fn after_a_reset_the_same_input_gives_the_same_output() {
+    let mut mapper = mapper(Mode::Mix, 0.0, 1.0);
+    let first = held(&mut mapper, 2, 0.0, &PARAMS);
+    held(&mut mapper, 5, 1.0, &PARAMS);
+    mapper.reset();
+    assert_eq!(held(&mut mapper, 2, 0.0, &PARAMS), first);
+}
+
+#[test]
+fn confidence_is_low_for_silence_and_for_flat_posteriors() {
+    let mut sure = [-20.0_f32; 40];
+    (sure[7], sure[9]) = (0.6_f32.ln(), 0.3_f32.ln());
+    assert_eq!(confidence_from_logp(&sure), 1.0);
+    let mut pause = [-20.0_f32; 40];
+    pause[0] = -0.01;
+    assert_eq!(confidence_from_logp(&pause), 0.0);
+    assert_eq!(confidence_from_logp(&[(1.0_f32 / 40.0).ln(); 40]), 0.0);
+}

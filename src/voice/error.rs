@@ -1,0 +1,106 @@
+//! What can be wrong with a voice file, said so that the user knows what to do.
+
+/// Why a voice or singer file was refused. A refused file never replaces what is playing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum VoiceError {
+    /// The file could not be read at all.
+    #[error("`{path}` cannot be read: {reason}. Check that the file exists and may be read")]
+    Unreadable {
+        /// The path as it was given.
+        path: String,
+        /// The system's own words.
+        reason: String,
+    },
+    /// More bytes than any voice may have.
+    #[error("the file is {bytes} bytes long; a voice has at most {limit}. This is not a voice file")]
+    TooLarge {
+        /// Length of the file.
+        bytes: u64,
+        /// The largest accepted length.
+        limit: u64,
+    },
+    /// Not a zip archive, or a truncated or damaged one.
+    #[error("not a voice file, or a damaged one: {reason}. Copy or download it again")]
+    Container {
+        /// What is wrong with the archive.
+        reason: String,
+    },
+    /// The manifest is missing or says something impossible.
+    #[error("the manifest is invalid: {reason}. Ask the maker of this file for a correct one")]
+    Manifest {
+        /// What is wrong with the manifest.
+        reason: String,
+    },
+    /// Written by a newer Coffre in a format that this one cannot read.
+    #[error("the file has format {found}, this Coffre reads up to {supported}. Update Coffre to use it")]
+    FutureVersion {
+        /// Major format version of the file.
+        found: u32,
+        /// Largest major format version that is understood.
+        supported: u32,
+    },
+    /// The file is of another kind than was asked for.
+    #[error("the file holds a {found}, a {expected} is needed here")]
+    WrongKind {
+        /// Kind named in the manifest.
+        found: String,
+        /// Kind that was asked for.
+        expected: &'static str,
+    },
+    /// Made for another engine.
+    #[error("the voice is made for the engine `{engine}`, which this Coffre does not have. Update Coffre to use it")]
+    UnknownEngine {
+        /// Engine named in the manifest.
+        engine: String,
+    },
+    /// A member that the manifest promises, or that every voice needs, is absent.
+    #[error("the member `{member}` is missing. Copy or download the file again")]
+    MissingMember {
+        /// Path inside the archive.
+        member: String,
+    },
+    /// A member differs from its recorded hash.
+    #[error("the member `{member}` was changed or damaged (its hash differs). Copy or download the file again")]
+    HashMismatch {
+        /// Path inside the archive.
+        member: String,
+    },
+    /// A member has another type or shape than the format asks for.
+    #[error("the member `{member}` has shape {found}, expected {expected}")]
+    Shape {
+        /// Path inside the archive.
+        member: String,
+        /// What was found.
+        found: String,
+        /// What the format asks for.
+        expected: String,
+    },
+    /// A member holds a value that is not a number or out of its range.
+    #[error("the member `{member}` holds an impossible value at position {position}")]
+    Value {
+        /// Path inside the archive.
+        member: String,
+        /// Index of the first bad value.
+        position: usize,
+    },
+    /// No voice answers to a name or id.
+    #[error("no voice called `{wanted}`. Known voices: {known}")]
+    NotFound {
+        /// Name or id that was asked for.
+        wanted: String,
+        /// Display names of the voices found.
+        known: String,
+    },
+}
+
+impl VoiceError {
+    /// A damaged archive, with the reason in words.
+    pub(crate) fn container(reason: impl Into<String>) -> Self {
+        Self::Container { reason: reason.into() }
+    }
+
+    /// An invalid manifest, with the reason in words.
+    pub(crate) fn manifest(reason: impl Into<String>) -> Self {
+        Self::Manifest { reason: reason.into() }
+    }
+}

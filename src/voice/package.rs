@@ -1,0 +1,346 @@
+//! The container of voice and singer files: a zip of `manifest.json` and binary members.
+//!
+//! Reading treats every byte as hostile: nothing is allocated by a number from the file before that number was
+//! checked, the directory is walked before the zip reader sees it, and every listed member is compared with its hash.
+//! Knows no engine and no meaning of the members. Never runs anything it finds. Off the audio thread only.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
+
+use super::manifest::{ElementType, MAX_MEMBERS, Manifest, Member};
+use super::{VoiceError, VoiceId};
+
+/// Path of the manifest inside the archive.
+pub const MANIFEST_PATH: &str = "manifest.json";
+
+/// Path reserved for a detached signature over the manifest; accepted and not read yet.
+pub const SIGNATURE_PATH: &str = "manifest.sig";
+
+/// Largest accepted file, in bytes.
+pub const MAX_FILE_BYTES: u64 = 256 << 20;
+
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+const END_RECORD_LEN: usize = 22;
+const DIRECTORY_ENTRY_LEN: usize = 46;
+
+/// A zip archive in memory.
+type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+
+/// An opened container: verified manifest and members.
+#[derive(Debug)]
+pub struct Package {
+    /// SHA-256 of the file content.
+    pub id: VoiceId,
+    /// The validated manifest.
+    pub manifest: Manifest,
+    members: BTreeMap<String, Vec<u8>>,
+}
+
+impl Package {
+    /// Reads a file of at most [`MAX_FILE_BYTES`] into memory.
+    ///
+    /// # Errors
+    /// [`VoiceError::Unreadable`] or [`VoiceError::TooLarge`].
+    pub fn read_file(path: &Path) -> Result<Vec<u8>, VoiceError> {
+        let unreadable = |error: std::io::Error| VoiceError::Unreadable {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(unreadable(std::io::Error::other("not a regular file")));
+        }
+        check_file_len(metadata.len())?;
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+        // The file may grow while it is read.
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        check_file_len(bytes.len() as u64)?;
+        Ok(bytes)
+    }
+
+    /// Reads and validates the manifest alone; members are neither unpacked nor verified.
+    ///
+    /// # Errors
+    /// Any [`VoiceError`] about the container or the manifest.
+    pub fn peek(bytes: &[u8]) -> Result<(VoiceId, Manifest), VoiceError> {
+        let (mut archive, _) = open_archive(bytes)?;
+        let json = read_member(&mut archive, MANIFEST_PATH, None)?;
+        Ok((VoiceId::of(bytes), Manifest::from_json(&json)?))
+    }
+
+    /// Opens a container and verifies all members.
+    ///
+    /// # Errors
+    /// Any [`VoiceError`] about the container, the manifest or the hashes.
+    pub fn open(bytes: &[u8]) -> Result<Self, VoiceError> {
+        let (mut archive, names) = open_archive(bytes)?;
+        let json = read_member(&mut archive, MANIFEST_PATH, None)?;
+        let manifest = Manifest::from_json(&json)?;
+        if let Some(stray) = names.iter().find(|name| {
+            *name != MANIFEST_PATH && *name != SIGNATURE_PATH && !manifest.members.iter().any(|m| m.path == **name)
+        }) {
+            let shown: String = stray.chars().filter(|c| !c.is_control()).take(80).collect();
+            return Err(VoiceError::container(format!(
+                "the archive holds `{shown}`, which its manifest does not list"
+            )));
+        }
+        let mut members = BTreeMap::new();
+        for member in &manifest.members {
+            let data = read_member(&mut archive, &member.path, member.byte_len())?;
+            if !hex(&Sha256::digest(&data)).eq_ignore_ascii_case(&member.sha256) {
+                return Err(VoiceError::HashMismatch { member: member.path.clone() });
+            }
+            members.insert(member.path.clone(), data);
+        }
+        Ok(Self { id: VoiceId::of(bytes), manifest, members })
+    }
+
+    /// Whether the container has a member.
+    pub fn has(&self, path: &str) -> bool {
+        self.members.contains_key(path)
+    }
+
+    /// The shape of a member after checking its element type.
+    fn member(&self, path: &str, dtype: ElementType) -> Result<(&[u32], &[u8]), VoiceError> {
+        let missing = || VoiceError::MissingMember { member: path.to_owned() };
+        let entry = self.manifest.members.iter().find(|m| m.path == path).ok_or_else(missing)?;
+        let data = self.members.get(path).ok_or_else(missing)?;
+        if entry.dtype != dtype {
+            return Err(shape_error(path, format!("{:?}", entry.dtype), format!("{dtype:?}")));
+        }
+        Ok((&entry.shape, data))
+    }
+
+    /// A matrix of signed bytes with `columns` columns and at most `max_rows` rows, row-major.
+    ///
+    /// # Errors
+    /// [`VoiceError::MissingMember`] or [`VoiceError::Shape`].
+    pub fn i8_matrix(&self, path: &str, columns: usize, max_rows: usize) -> Result<Vec<i8>, VoiceError> {
+        let (shape, data) = self.member(path, ElementType::I8)?;
+        match shape {
+            [rows, width] if *width as usize == columns && *rows as usize <= max_rows => {
+                Ok(data.iter().map(|&byte| byte.cast_signed()).collect())
+            }
+            _ => Err(shape_error(path, format!("{shape:?}"), format!("[0..={max_rows}, {columns}]"))),
+        }
+    }
+
+    /// A list of unsigned 16-bit numbers with exactly `len` elements.
+    ///
+    /// # Errors
+    /// [`VoiceError::MissingMember`] or [`VoiceError::Shape`].
+    pub fn u16_list(&self, path: &str, len: usize) -> Result<Vec<u16>, VoiceError> {
+        let (shape, data) = self.member(path, ElementType::U16)?;
+        if shape != [u32::try_from(len).unwrap_or(u32::MAX)] {
+            return Err(shape_error(path, format!("{shape:?}"), format!("[{len}]")));
+        }
+        Ok(data.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+    }
+
+    /// Floats with exactly the given shape, each finite and within `range`.
+    ///
+    /// # Errors
+    /// [`VoiceError::MissingMember`], [`VoiceError::Shape`] or [`VoiceError::Value`].
+    pub fn f32_array(
+        &self,
+        path: &str,
+        expected: &[u32],
+        range: std::ops::RangeInclusive<f32>,
+    ) -> Result<Vec<f32>, VoiceError> {
+        let (shape, data) = self.member(path, ElementType::F32)?;
+        if shape != expected {
+            return Err(shape_error(path, format!("{shape:?}"), format!("{expected:?}")));
+        }
+        let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
+        // NaN is contained in no range.
+        match values.iter().position(|value| !range.contains(value)) {
+            Some(position) => Err(VoiceError::Value { member: path.to_owned(), position }),
+            None => Ok(values),
+        }
+    }
+}
+
+/// Collects members and writes a container; the same input gives the same bytes.
+#[derive(Debug)]
+pub struct PackageWriter {
+    manifest: Manifest,
+    members: Vec<(String, Vec<u8>)>,
+}
+
+impl PackageWriter {
+    /// Starts a container; members already listed in the manifest are dropped.
+    pub fn new(manifest: Manifest) -> Self {
+        Self { manifest: Manifest { members: Vec::new(), ..manifest }, members: Vec::new() }
+    }
+
+    /// Adds a member.
+    pub fn push(&mut self, path: &str, dtype: ElementType, shape: &[usize], data: Vec<u8>) {
+        self.manifest.members.push(Member {
+            path: path.to_owned(),
+            dtype,
+            shape: shape.iter().map(|&n| u32::try_from(n).unwrap_or(u32::MAX)).collect(),
+            sha256: hex(&Sha256::digest(&data)),
+        });
+        self.members.push((path.to_owned(), data));
+    }
+
+    /// Adds floats.
+    pub fn push_f32(&mut self, path: &str, shape: &[usize], values: &[f32]) {
+        self.push(path, ElementType::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
+    /// Adds signed bytes.
+    pub fn push_i8(&mut self, path: &str, shape: &[usize], values: &[i8]) {
+        self.push(path, ElementType::I8, shape, values.iter().map(|v| v.cast_unsigned()).collect());
+    }
+
+    /// Adds a list of unsigned 16-bit numbers.
+    pub fn push_u16(&mut self, path: &str, values: &[u16]) {
+        self.push(path, ElementType::U16, &[values.len()], values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
+    /// Writes the container.
+    ///
+    /// # Errors
+    /// [`VoiceError::Manifest`] when the manifest would not be readable again, [`VoiceError::Container`] otherwise.
+    pub fn finish(self) -> Result<Vec<u8>, VoiceError> {
+        self.manifest.validate()?;
+        let broken = |error: &dyn std::fmt::Display| VoiceError::container(error.to_string());
+        let json = serde_json::to_vec_pretty(&self.manifest).map_err(|error| broken(&error))?;
+        // Time and system are fixed: the id is the hash of the file.
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .compression_level(Some(9))
+            .last_modified_time(DateTime::DEFAULT)
+            .system(System::Unix);
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let manifest = std::iter::once((MANIFEST_PATH, json.as_slice()));
+        for (path, data) in manifest.chain(self.members.iter().map(|(path, data)| (path.as_str(), data.as_slice()))) {
+            zip.start_file(path, options).map_err(|error| broken(&error))?;
+            zip.write_all(data).map_err(|error| broken(&error))?;
+        }
+        Ok(zip.finish().map_err(|error| broken(&error))?.into_inner())
+    }
+}
+
+/// Writes a file so that a crash leaves either the old content or the new one.
+///
+/// # Errors
+/// [`VoiceError::Unreadable`] with the system's words.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
+    let failed = |error: std::io::Error| VoiceError::Unreadable {
+        path: path.display().to_string(),
+        reason: format!("writing failed: {error}"),
+    };
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.part", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&partial, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        failed(error)
+    })
+}
+
+fn check_file_len(bytes: u64) -> Result<(), VoiceError> {
+    if bytes > MAX_FILE_BYTES {
+        return Err(VoiceError::TooLarge { bytes, limit: MAX_FILE_BYTES });
+    }
+    Ok(())
+}
+
+fn shape_error(member: &str, found: String, expected: String) -> VoiceError {
+    VoiceError::Shape { member: member.to_owned(), found, expected }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Walks the zip directory without allocating by its numbers, then hands the archive to the zip reader.
+///
+/// The walk is what bounds memory: the zip reader alone would build one record per directory entry that a hostile file
+/// claims, and would search backwards for other directories. Archives with a comment, several disks or more than
+/// [`MAX_MEMBERS`] + 2 entries are not written by Coffre and are refused.
+fn open_archive(bytes: &[u8]) -> Result<(Archive<'_>, Vec<String>), VoiceError> {
+    check_file_len(bytes.len() as u64)?;
+    let names = walk_directory(bytes)?;
+    let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| VoiceError::container(error.to_string()))?;
+    if archive.len() != names.len() || archive.offset() != 0 {
+        return Err(VoiceError::container("the directory is ambiguous"));
+    }
+    Ok((archive, names))
+}
+
+fn walk_directory(bytes: &[u8]) -> Result<Vec<String>, VoiceError> {
+    let u16_at = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..at + 2)?.first_chunk()?));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..at + 4)?.first_chunk()?));
+    let damaged = || VoiceError::container("the zip directory is missing or damaged");
+    let end = bytes.len().checked_sub(END_RECORD_LEN).ok_or_else(damaged)?;
+    if bytes.get(end..end + 4) != Some(b"PK\x05\x06") {
+        return Err(damaged());
+    }
+    let entries = usize::from(u16_at(end + 10).ok_or_else(damaged)?);
+    if entries > MAX_MEMBERS + 2 {
+        return Err(VoiceError::container(format!("{entries} entries, at most {} are allowed", MAX_MEMBERS + 2)));
+    }
+    let mut at = u32_at(end + 16).ok_or_else(damaged)? as usize;
+    let mut names = Vec::with_capacity(entries);
+    for _ in 0..entries {
+        if bytes.get(at..at.checked_add(4).ok_or_else(damaged)?) != Some(b"PK\x01\x02") {
+            return Err(damaged());
+        }
+        let name_len = usize::from(u16_at(at + 28).ok_or_else(damaged)?);
+        let extra_len = usize::from(u16_at(at + 30).ok_or_else(damaged)?);
+        let comment_len = usize::from(u16_at(at + 32).ok_or_else(damaged)?);
+        let name_at = at + DIRECTORY_ENTRY_LEN;
+        let name = bytes.get(name_at..name_at + name_len).ok_or_else(damaged)?;
+        let name = std::str::from_utf8(name).map_err(|_| damaged())?.to_owned();
+        if names.contains(&name) {
+            return Err(VoiceError::container("an entry appears twice"));
+        }
+        names.push(name);
+        at = name_at + name_len + extra_len + comment_len;
+    }
+    if at != end {
+        return Err(damaged());
+    }
+    Ok(names)
+}
+
+/// Unpacks one entry of at most, or exactly, the given length.
+fn read_member(archive: &mut Archive<'_>, path: &str, exact_len: Option<u64>) -> Result<Vec<u8>, VoiceError> {
+    let entry = archive.by_name(path).map_err(|error| match error {
+        zip::result::ZipError::FileNotFound => VoiceError::MissingMember { member: path.to_owned() },
+        other => VoiceError::container(format!("`{path}`: {other}")),
+    })?;
+    let limit = exact_len.unwrap_or(MAX_MANIFEST_BYTES);
+    if entry.size() > limit || exact_len.is_some_and(|len| entry.size() != len) {
+        return Err(shape_error(path, format!("{} bytes", entry.size()), format!("{limit} bytes")));
+    }
+    let mut data = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(0));
+    // The size in the directory is a claim: the take is what stops a zip bomb.
+    entry
+        .take(limit + 1)
+        .read_to_end(&mut data)
+        .map_err(|error| VoiceError::container(format!("`{path}`: {error}")))?;
+    if data.len() as u64 > limit || exact_len.is_some_and(|len| data.len() as u64 != len) {
+        return Err(shape_error(path, format!("{} bytes", data.len()), format!("{limit} bytes")));
+    }
+    Ok(data)
+}
