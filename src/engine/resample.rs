@@ -129,6 +129,13 @@ impl Resampler {
         total.saturating_sub(self.output_count) as usize
     }
 
+    /// Input samples still missing until `count` output samples are ready.
+    pub fn missing_len(&self, count: usize) -> usize {
+        let Some(last) = (self.output_count + count as u64).checked_sub(1) else { return 0 };
+        let input_end = self.history_start + self.history.len() as i64;
+        (self.position(last).0 + self.half_len as i64 + 1 - input_end).max(0) as usize
+    }
+
     /// Whole input index and phase, in `0..denominator`, of output sample `index`.
     fn position(&self, index: u64) -> (i64, u64) {
         let ticks = index as i64 * self.step as i64 + self.shift;
@@ -280,6 +287,21 @@ mod tests {
         // Output sample 0 at input position -10: ten input samples of silence first.
         let mut resampler = Resampler::new(48_000, 48_000, -10 * 48_000);
         assert_eq!(convert(&mut resampler, &[1.0, 2.0], &[1]), [vec![0.0; 10], vec![1.0, 2.0]].concat());
+    }
+
+    #[test]
+    fn the_missing_input_is_exactly_what_makes_the_output_ready() {
+        for (from, to) in [(48_000, 48_000), (44_100, 48_000), (48_000, 37_123), (192_000, 48_000)] {
+            let mut resampler = Resampler::new(from, to, -777 * i64::from(from));
+            for turn in 0..40 {
+                let missing = resampler.missing_len(480);
+                resampler.push(&vec![0.0; missing.saturating_sub(1)]);
+                assert!(missing == 0 || resampler.available() < 480, "{from} -> {to}, turn {turn}");
+                resampler.push(&vec![0.0; missing.min(1)]);
+                assert!(resampler.available() >= 480, "{from} -> {to}, turn {turn}");
+                resampler.pull(&mut [0.0; 480]);
+            }
+        }
     }
 
     #[test]

@@ -157,6 +157,11 @@ impl HostStream {
         Some(result)
     }
 
+    /// Input samples still missing until the next hop can run.
+    pub fn missing_len(&self) -> usize {
+        self.to_engine.missing_len(HOP_LEN)
+    }
+
     /// How many output samples can be read.
     pub fn available(&self) -> usize {
         self.from_engine.available()
