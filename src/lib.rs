@@ -7,6 +7,7 @@
 //!                [audio-thread]                        [worker-thread, one hop at a time]                  [audio-thread]
 //! ```
 
+pub mod audio_file;
 pub mod bridge;
 pub mod dsp;
 pub mod engine;
