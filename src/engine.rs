@@ -3,9 +3,13 @@
 //! Runs on the worker thread of a plugin instance or in the command line, which therefore sound the same. Knows no
 //! thread, clock, host or file.
 
+pub mod analysis;
 pub mod content;
+pub mod f0;
 pub mod latency;
+pub mod level;
 pub mod loudness;
+pub mod mel;
 pub mod native;
 pub mod profile;
 pub mod resample;

@@ -3,6 +3,7 @@
 //! Runs on the worker thread of a plugin instance or in the command line. Knows no thread, clock, host or file.
 
 pub mod bands;
+pub mod envelope;
 pub mod filter;
 pub mod grains;
 pub mod history;

@@ -1,0 +1,261 @@
+//! Candidates for the period of one frame: peaks of the normalised cross-correlation.
+
+use crate::dsp::dot;
+
+use super::prefilter::PREFILTER_DELAY_LEN;
+use super::whitener::Whitener;
+use super::{F0_DELAY_HOPS, F0_HOP_LEN, F0_RATE, HIGHEST_F0_HZ, LOWEST_F0_HZ};
+
+/// Most candidates of a frame.
+pub const MAX_CANDIDATES: usize = 8;
+
+/// Samples that are known on each side of the frame centre: 30 ms less the delay of the prefilter.
+const REACH: usize = F0_DELAY_HOPS * F0_HOP_LEN - PREFILTER_DELAY_LEN;
+
+const LINE_LEN: usize = 2 * REACH;
+const MIN_LAG: usize = (F0_RATE as f32 / HIGHEST_F0_HZ) as usize - 1;
+const MAX_LAG: usize = (F0_RATE as f32 / LOWEST_F0_HZ) as usize + 2;
+const LAGS: usize = MAX_LAG + 1;
+
+/// Shortest lag that is looked at: half of the shortest period, where the correlation has its first valley.
+const VALLEY_LAG: usize = MIN_LAG / 2;
+
+/// Height of a peak above the lowest valley before it, at least. Slow waves have no valley.
+const MIN_PROMINENCE: f32 = 0.1;
+
+/// Shortest correlation window, in samples at 16 kHz: 7.5 ms.
+const MIN_WINDOW: usize = 120;
+
+/// Length of the correlation window in periods, once that is longer than [`MIN_WINDOW`].
+const WINDOW_PERIODS: f32 = 1.25;
+
+/// Power per sample that is added to both energies: quieter periodic sound than -75 dBFS counts as noise.
+const NOISE_POWER: f32 = 3e-8;
+
+/// The same as a share of the mean power of the whole stretch: what is 35 dB weaker than its neighbourhood is the
+/// end of a decay, not a voice of its own.
+const NOISE_SHARE: f32 = 3e-4;
+
+/// Peaks below this correlation are not candidates.
+const MIN_CORRELATION: f32 = 0.3;
+
+/// Handicap of a candidate per octave below the highest F0: decides for the true period among its multiples, which
+/// correlate as well.
+const OCTAVE_HANDICAP: f32 = 0.05;
+
+/// Weight of the whitened signal's vote: what a candidate's correlation falls short of the best one's there.
+const WHITENED_WEIGHT: f32 = 0.3;
+
+/// One possible period.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Candidate {
+    /// F0 in Hz.
+    pub f0_hz: f32,
+    /// Normalised correlation, in `0.0..=1.0`.
+    pub correlation: f32,
+    /// Correlation after the handicap for long periods.
+    pub merit: f32,
+}
+
+/// The candidates of one frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Candidates {
+    list: [Candidate; MAX_CANDIDATES],
+    len: usize,
+}
+
+impl Candidates {
+    /// The candidates, in no particular order.
+    pub fn as_slice(&self) -> &[Candidate] {
+        &self.list[..self.len]
+    }
+
+    /// Keeps a candidate if there is room or it beats the worst.
+    fn offer(&mut self, candidate: Candidate) {
+        if self.len < MAX_CANDIDATES {
+            self.list[self.len] = candidate;
+            self.len += 1;
+            return;
+        }
+        let worst = self.list.iter_mut().min_by(|a, b| a.merit.total_cmp(&b.merit));
+        if let Some(worst) = worst.filter(|worst| worst.merit < candidate.merit) {
+            *worst = candidate;
+        }
+    }
+}
+
+/// Finds the candidates of the frame in the middle of its line.
+#[derive(Debug)]
+pub struct CandidateFinder {
+    /// Prefiltered samples around the frame centre, which lies at index [`REACH`].
+    line: Box<[f32]>,
+    /// Energy of the samples before an index.
+    energy: Box<[f64]>,
+    /// Power per sample that counts as noise.
+    noise_power: f32,
+    whitener: Whitener,
+    /// `line` with its spectral envelope levelled.
+    whitened: Box<[f32]>,
+    /// Normalised correlation per lag.
+    correlation: Box<[f32]>,
+}
+
+impl Default for CandidateFinder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CandidateFinder {
+    /// A finder that has heard silence.
+    pub fn new() -> Self {
+        Self {
+            line: vec![0.0; LINE_LEN].into_boxed_slice(),
+            energy: vec![0.0; LINE_LEN + 1].into_boxed_slice(),
+            noise_power: NOISE_POWER,
+            whitener: Whitener::new(LINE_LEN),
+            whitened: vec![0.0; LINE_LEN].into_boxed_slice(),
+            correlation: vec![0.0; LAGS + 1].into_boxed_slice(),
+        }
+    }
+
+    /// Forgets all audio.
+    pub fn reset(&mut self) {
+        self.line.fill(0.0);
+    }
+
+    /// Takes one prefiltered hop and finds the candidates of the frame whose centre is now in the middle.
+    pub fn push(&mut self, hop: &[f32; F0_HOP_LEN], candidates: &mut Candidates) {
+        self.line.copy_within(F0_HOP_LEN.., 0);
+        self.line[LINE_LEN - F0_HOP_LEN..].copy_from_slice(hop);
+        let mut sum = 0.0;
+        for (energy, &sample) in self.energy[1..].iter_mut().zip(&self.line) {
+            sum += f64::from(sample) * f64::from(sample);
+            *energy = sum;
+        }
+        self.noise_power = NOISE_POWER + NOISE_SHARE * sum as f32 / LINE_LEN as f32;
+        candidates.len = 0;
+        for lag in VALLEY_LAG..=MAX_LAG {
+            self.correlation[lag] = self.correlate(lag, window_len(lag));
+        }
+        let mut valley = self.correlation[VALLEY_LAG];
+        for lag in VALLEY_LAG + 1..MAX_LAG {
+            let [before, peak, after] = [-1, 0, 1].map(|step: isize| self.correlation[lag.wrapping_add_signed(step)]);
+            valley = valley.min(peak);
+            if lag <= MIN_LAG || peak < MIN_CORRELATION.max(valley + MIN_PROMINENCE) || peak < before || peak <= after {
+                continue;
+            }
+            let (offset, _) = parabola(before, peak, after);
+            let candidate = self.candidate(lag as f32 + offset, crest(before, peak, after).min(1.0));
+            if (LOWEST_F0_HZ..=HIGHEST_F0_HZ).contains(&candidate.f0_hz) {
+                candidates.offer(candidate);
+            }
+        }
+        self.vote(&mut candidates.list[..candidates.len]);
+        for candidate in &mut candidates.list[..candidates.len] {
+            candidate.f0_hz = F0_RATE as f32 / self.refine(F0_RATE as f32 / candidate.f0_hz);
+        }
+    }
+
+    /// Lowers the merit of candidates that the whitened signal does not confirm: half of a period passes for one when
+    /// a formant makes the even harmonics strong, but not once all harmonics are equal.
+    fn vote(&mut self, candidates: &mut [Candidate]) {
+        if candidates.len() < 2 {
+            return;
+        }
+        self.whitener.whiten(&self.line, &mut self.whitened);
+        let mut votes = [0.0_f32; MAX_CANDIDATES];
+        for (vote, candidate) in votes.iter_mut().zip(candidates.iter()) {
+            let lag = (F0_RATE as f32 / candidate.f0_hz).round() as usize;
+            let [before, at, after] = [lag - 1, lag, lag + 1].map(|lag| self.whitened_correlation(lag));
+            let is_peak = at >= before && at >= after;
+            *vote = if is_peak { crest(before, at, after) } else { before.max(after) }.clamp(0.0, 1.0);
+        }
+        let best = votes.iter().copied().fold(0.0, f32::max);
+        for (vote, candidate) in votes.iter().zip(candidates) {
+            candidate.merit -= WHITENED_WEIGHT * (best - vote);
+        }
+    }
+
+    fn whitened_correlation(&self, lag: usize) -> f32 {
+        let window = window_len(lag);
+        let start = REACH - (window + lag) / 2;
+        let (a, b) = (&self.whitened[start..start + window], &self.whitened[start + lag..start + lag + window]);
+        let noise = self.noise_power * window as f32;
+        dot(a, b) / ((dot(a, a) + noise) * (dot(b, b) + noise)).sqrt()
+    }
+
+    fn candidate(&self, period: f32, correlation: f32) -> Candidate {
+        let f0_hz = F0_RATE as f32 / period;
+        let merit = correlation - OCTAVE_HANDICAP * (HIGHEST_F0_HZ / f0_hz).log2();
+        Candidate { f0_hz, correlation, merit }
+    }
+
+    /// Correlation of two windows that lie `lag` apart, symmetric around the frame centre.
+    fn correlate(&self, lag: usize, window: usize) -> f32 {
+        let start = REACH - (window + lag) / 2;
+        let (a, b) = (&self.line[start..start + window], &self.line[start + lag..start + lag + window]);
+        let energy_of = |from: usize| (self.energy[from + window] - self.energy[from]) as f32;
+        let noise = self.noise_power * window as f32;
+        dot(a, b) / ((energy_of(start) + noise) * (energy_of(start + lag) + noise)).sqrt()
+    }
+
+    /// Measures a period on a multiple of itself, which divides the error of the peak's interpolation.
+    fn refine(&self, period: f32) -> f32 {
+        let mut best = period;
+        let mut multiple = 1.0_f32;
+        let mut reference = 0.0;
+        loop {
+            let aim = best * multiple;
+            let lag = aim.round() as usize;
+            let window = ((WINDOW_PERIODS * period) as usize).max(240).min(LINE_LEN - lag - 2);
+            let [before, peak, after] =
+                [-1, 0, 1].map(|step: isize| self.correlate(lag.wrapping_add_signed(step), window));
+            let is_peak = peak >= before && peak >= after && peak > reference - 0.05;
+            if !is_peak && multiple > 1.0 {
+                break;
+            }
+            if is_peak {
+                let (offset, height) = parabola(before, peak, after);
+                best = (lag as f32 + offset) / multiple;
+                reference = height;
+            }
+            multiple *= 2.0;
+            if best * multiple > REFINE_SPAN {
+                break;
+            }
+        }
+        best
+    }
+}
+
+/// Correlation window for a lag, in samples at 16 kHz.
+fn window_len(lag: usize) -> usize {
+    ((lag as f32 * WINDOW_PERIODS) as usize).max(MIN_WINDOW).min(LINE_LEN - lag - 2)
+}
+
+/// Longest lag on which a period is refined, in samples at 16 kHz: 10 ms.
+const REFINE_SPAN: f32 = 160.0;
+
+/// Height of the cosine through three equally spaced points whose middle is highest. Near the top a correlation is
+/// a sum of cosines; the parabola is too low by several percent when the signal reaches a third of the Nyquist
+/// frequency, which would favour multiples of the period that fall on whole samples.
+fn crest(before: f32, peak: f32, after: f32) -> f32 {
+    let cosine = (before + after) / (2.0 * peak);
+    let sine = (1.0 - cosine * cosine).max(0.0).sqrt();
+    if !(-0.9..0.995).contains(&cosine) {
+        return parabola(before, peak, after).1;
+    }
+    let slope = (after - before) / (2.0 * sine);
+    (peak * peak + slope * slope).sqrt()
+}
+
+/// Offset (in `-0.5..=0.5`) and height of the parabola through three equally spaced points whose middle is highest.
+fn parabola(before: f32, peak: f32, after: f32) -> (f32, f32) {
+    let curvature = before - 2.0 * peak + after;
+    if curvature >= 0.0 {
+        return (0.0, peak);
+    }
+    let offset = (0.5 * (before - after) / curvature).clamp(-0.5, 0.5);
+    (offset, peak - 0.25 * (before - after) * offset)
+}
