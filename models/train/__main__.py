@@ -1,0 +1,62 @@
+"""Command line of the recipe: one command per stage, each resumable. Run in `models/`, see README.md there."""
+
+import argparse
+
+from .data import REPO, speech_dir, work_dir
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="train", description=__doc__)
+    parser.add_argument("--data", help="speech set; default COFFRE_SPEECH or ../shared/speech")
+    parser.add_argument("--work", help="folder for intermediate files; default COFFRE_WORK or target/train")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    stages.add_parser("prepare", help="decode the audio")
+    align = stages.add_parser("align", help="phone times by forced alignment")
+    align.add_argument("--part", type=int, default=0)
+    align.add_argument("--parts", type=int, default=1)
+    encoder = stages.add_parser("encoder", help="train a network")
+    encoder.add_argument("--name", default="live", help="name of the checkpoint; `teacher` uses a long look-ahead")
+    encoder.add_argument("--minutes", type=float, default=45)
+    encoder.add_argument("--teacher", help="checkpoint whose outputs are learned besides the alignments")
+    encoder.add_argument("--start", help="checkpoint to start from")
+    encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    key = stages.add_parser("key", help="fit and compare the key projections")
+    key.add_argument("--name", default="live")
+    export = stages.add_parser("export", help="write models/content.onnx and the parity file")
+    export.add_argument("--name", default="live")
+    check = stages.add_parser("check", help="measure accuracy, streaming equality and cost of the exported model")
+    check.add_argument("--name", default="live")
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    speech, work = speech_dir(args.data), work_dir(args.work)
+    if args.stage == "prepare":
+        from . import prepare
+
+        prepare.run(speech, work)
+    elif args.stage == "align":
+        from . import align
+
+        align.run(speech, work, args.part, args.parts)
+    elif args.stage == "encoder":
+        from . import encoder
+
+        encoder.run(speech, work, args.name, args.minutes, args.teacher, args.start, args.rate)
+    elif args.stage == "key":
+        from . import keys
+
+        keys.run(speech, work, args.name)
+    elif args.stage == "export":
+        from . import export
+
+        export.run(speech, work, args.name, REPO)
+    elif args.stage == "check":
+        from . import check
+
+        check.run(speech, work, args.name, REPO)
+
+
+if __name__ == "__main__":
+    main()
