@@ -1,0 +1,1 @@
+"""The judge of converted speech. Run `python -m eval --help` in `models/`."""

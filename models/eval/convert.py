@@ -1,0 +1,34 @@
+"""Runs the `coffre` program: one call per clip, voice and mode."""
+
+import subprocess
+
+import soundfile
+
+from .sources import RATE, resample
+
+MODES = {
+    "pitch shift only": ["--voice", "none", "--likeness", "0"],  # skipped when the program has no voice `none`
+    "likeness 0": ["--likeness", "0"],
+    "default": [],
+    "likeness 100": ["--likeness", "100"],
+}
+
+
+def convert(coffre, source, output, voice, mode, transpose):
+    """Convert the file `source` to `output`; returns the audio at 16 kHz, or `None` when the program refused."""
+    options = list(MODES[mode])
+    if "--voice" not in options:
+        options += ["--voice", voice]
+    command = [str(coffre), "convert", str(source), "-o", str(output), "--mode", "mix", "--transpose", str(transpose)]
+    result = subprocess.run(command + options, capture_output=True, text=True)
+    if result.returncode or not output.exists():
+        lines = result.stderr.strip().splitlines()
+        print(f"{mode}, {voice}: {lines[-1] if lines else 'no output'}", flush=True)
+        return None
+    audio, rate = soundfile.read(output, dtype="float32")
+    return resample(audio, rate)
+
+
+def write(path, audio):
+    """Write a source clip as 16-bit WAV."""
+    soundfile.write(path, audio, RATE, subtype="PCM_16")
