@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod filter;
 pub mod grains;
 pub mod history;
+pub mod leveller;
 pub mod mapping;
 pub mod marks;
 pub mod synth;

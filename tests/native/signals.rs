@@ -96,3 +96,25 @@ pub fn median_f0_hz(signal: &[f32], expected: f64) -> f64 {
     found.sort_by(f64::total_cmp);
     found[found.len() / 2]
 }
+
+/// Level of the harmonics of `f0` up to 5 kHz in a signal against the neutral vowel's, in dB: the root mean square of
+/// the deviations after their mean is removed.
+pub fn vowel_distance_db(signal: &[f32], f0: f64) -> f64 {
+    let deviations: Vec<f64> = (1..)
+        .map(|k| f64::from(k) * f0)
+        .take_while(|hz| *hz < 5000.0)
+        .map(|hz| {
+            let (mut re, mut im) = (0.0, 0.0);
+            for (n, value) in signal.iter().enumerate() {
+                let window = 0.5 - 0.5 * (2.0 * PI * n as f64 / signal.len() as f64).cos();
+                let (sin, cos) = (2.0 * PI * (hz / RATE * n as f64).fract()).sin_cos();
+                re += f64::from(*value) * window * cos;
+                im += f64::from(*value) * window * sin;
+            }
+            let (wanted_re, wanted_im) = vowel_gain(hz);
+            10.0 * ((re * re + im * im) / (wanted_re * wanted_re + wanted_im * wanted_im)).log10()
+        })
+        .collect();
+    let mean = deviations.iter().sum::<f64>() / deviations.len() as f64;
+    (deviations.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / deviations.len() as f64).sqrt()
+}

@@ -9,6 +9,7 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::filter::{FILTER_BINS, FILTER_LEN, Response};
 use super::history::History;
+use super::leveller::Leveller;
 
 /// Samples kept free before a grain in its transform: room for the fore-ringing of the fractional shift.
 pub const GUARD_LEN: usize = 32;
@@ -32,8 +33,8 @@ pub struct Grain {
     pub right: f64,
     /// Length of the fade-out, at most `right`; the grain is whole between `source` and the fade-out.
     pub fade_out: f64,
-    /// Linear gain.
-    pub gain: f32,
+    /// Output F0 divided by source F0 where the grain is one of a voiced stretch; `None` elsewhere.
+    pub ratio: Option<f32>,
 }
 
 /// A forward and inverse transform of one length.
@@ -50,6 +51,9 @@ pub struct GrainRenderer {
     wave: Box<[f32]>,
     spectrum: Box<[Complex32]>,
     scratch: Box<[Complex32]>,
+    /// Power per bin before the filter.
+    power: Box<[f32]>,
+    leveller: Leveller,
     /// Output under construction, by absolute index modulo its length.
     output: Box<[f32]>,
     /// Everything before this absolute index was taken.
@@ -72,6 +76,8 @@ impl GrainRenderer {
             wave: vec![0.0; FILTER_LEN * 2].into_boxed_slice(),
             spectrum: vec![Complex32::default(); FILTER_LEN + 1].into_boxed_slice(),
             scratch: vec![Complex32::default(); scratch_len].into_boxed_slice(),
+            power: vec![0.0; FILTER_LEN + 1].into_boxed_slice(),
+            leveller: Leveller::default(),
             output: vec![0.0; OUTPUT_LEN].into_boxed_slice(),
             taken: 0,
         }
@@ -80,6 +86,7 @@ impl GrainRenderer {
     /// Forgets all output; the next sample to be taken has the index `start`.
     pub fn reset(&mut self, start: i64) {
         self.output.fill(0.0);
+        self.leveller.reset();
         self.taken = start;
     }
 
@@ -122,8 +129,11 @@ impl GrainRenderer {
         for (n, value) in wave[GUARD_LEN..GUARD_LEN + len].iter_mut().enumerate() {
             if *value != 0.0 {
                 is_silent = false;
-                *value *= window(grain, (start + n as i64) as f64 - grain.source) * grain.gain;
+                *value *= window(grain, (start + n as i64) as f64 - grain.source);
             }
+        }
+        if is_silent || grain.ratio.is_none() {
+            self.leveller.reset();
         }
         if is_silent {
             return;
@@ -131,9 +141,11 @@ impl GrainRenderer {
         let first = start + whole as i64 - GUARD_LEN as i64;
         let (low, high, weight) = filter;
         let is_flat = low.is_flat && (high.is_flat || weight == 0.0);
-        if is_flat && fraction == 0.0 {
+        let period = grain.right as f32;
+        if is_flat && fraction == 0.0 && grain.ratio.is_none_or(|ratio| ratio == 1.0) {
             // Nothing to change: the windows add up to the input itself, to the last bit or two.
-            Self::overlap(&mut self.output, self.taken, first, &wave[..GUARD_LEN + len]);
+            let level = if grain.ratio.is_some() { self.leveller.gain_unchanged(period) } else { 1.0 };
+            Self::overlap(&mut self.output, self.taken, first, &wave[..GUARD_LEN + len], level);
             return;
         }
         let bins = transform.len / 2 + 1;
@@ -141,8 +153,12 @@ impl GrainRenderer {
         if transform.forward.process_with_scratch(wave, spectrum, &mut self.scratch).is_err() {
             return;
         }
+        if grain.ratio.is_some() {
+            for (power, value) in self.power.iter_mut().zip(spectrum.iter()) {
+                *power = value.norm_sqr();
+            }
+        }
         let turn = -2.0 * std::f32::consts::PI * fraction / transform.len as f32;
-        let scale = 1.0 / transform.len as f32;
         for (bin, value) in spectrum.iter_mut().enumerate() {
             let mut log = Complex32::default();
             if !is_flat {
@@ -152,24 +168,29 @@ impl GrainRenderer {
                 }
             }
             let (sin, cos) = (log.im + turn * bin as f32).sin_cos();
-            let amplitude = if is_flat { scale } else { log.re.exp() * scale };
+            let amplitude = if is_flat { 1.0 } else { log.re.exp() };
             *value *= Complex32::new(amplitude * cos, amplitude * sin);
         }
+        let level = match grain.ratio {
+            Some(ratio) => self.leveller.gain(&self.power, spectrum, transform.len, period, period / ratio),
+            None => 1.0,
+        };
         // The ends of a real signal's spectrum are real; a fractional shift keeps the part in phase.
         spectrum[0].im = 0.0;
         spectrum[bins - 1].im = 0.0;
         if transform.inverse.process_with_scratch(spectrum, wave, &mut self.scratch).is_err() {
             return;
         }
-        Self::overlap(&mut self.output, self.taken, first, wave);
+        let scale = level / transform.len as f32;
+        Self::overlap(&mut self.output, self.taken, first, wave, scale);
     }
 
     /// Adds a stretch to the output; what lies before `taken` is too late and dropped.
-    fn overlap(output: &mut [f32], taken: i64, first: i64, wave: &[f32]) {
+    fn overlap(output: &mut [f32], taken: i64, first: i64, wave: &[f32], scale: f32) {
         let late = (taken - first).clamp(0, wave.len() as i64) as usize;
         let mut slot = (first + late as i64).rem_euclid(OUTPUT_LEN as i64) as usize;
         for value in &wave[late..] {
-            output[slot] += value;
+            output[slot] += value * scale;
             slot = if slot + 1 == OUTPUT_LEN { 0 } else { slot + 1 };
         }
     }

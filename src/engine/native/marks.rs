@@ -121,19 +121,32 @@ impl MarkTracker {
         self.count += 1;
     }
 
-    /// Where a voiced stretch begins: at the strongest moment of the first period after an unvoiced mark.
+    /// Where a voiced stretch begins: at the centre of energy of the first period after an unvoiced mark.
     fn first_period(&mut self, history: &History, last: f64, period: f64) -> f64 {
-        let start = (last + 0.5 * period.min(UNVOICED_STEP as f64)).ceil() as i64;
-        let len = (period.ceil() as usize).clamp(1, self.region.len());
+        let centre = last + 0.5 * period.min(UNVOICED_STEP as f64) + 0.5 * period;
+        centre + self.energy_offset(history, centre, period)
+    }
+
+    /// Distance from `position` to the centre of energy of the period around it, in `-period / 2..=period / 2`.
+    ///
+    /// A grain that is centred there loses least by its window, and neighbouring harmonics add up in phase between
+    /// them. The centre on the circle of one period is the phase of the energy's first Fourier component.
+    fn energy_offset(&mut self, history: &History, position: f64, period: f64) -> f64 {
+        let reach = period.min((history.end() as f64 - position).max(0.5 * period));
+        let start = (position - reach).ceil() as i64;
+        let len = ((position + reach).floor() as i64 - start + 1).clamp(1, self.region.len() as i64) as usize;
         let region = &mut self.region[..len];
         history.copy(start, region);
-        let mut best = 0;
-        for n in 1..len {
-            if region[n].abs() > region[best].abs() {
-                best = n;
-            }
+        let (mut re, mut im) = (0.0_f64, 0.0_f64);
+        for (n, value) in region.iter().enumerate() {
+            let distance = (start + n as i64) as f64 - position;
+            let window = 0.5 + 0.5 * (std::f64::consts::PI * distance / reach).cos();
+            let (sin, cos) = (2.0 * std::f64::consts::PI * distance / period).sin_cos();
+            let energy = f64::from(value * value) * window;
+            re += energy * cos;
+            im += energy * sin;
         }
-        (start + best as i64) as f64
+        if re == 0.0 && im == 0.0 { 0.0 } else { im.atan2(re) / (2.0 * std::f64::consts::PI) * period }
     }
 
     /// One period further: the lag at which the signal around the last mark is most like itself, to a fraction of a

@@ -8,10 +8,11 @@
 //! Method: Moulines and Charpentier, "Pitch-synchronous waveform processing techniques for text-to-speech synthesis
 //! using diphones", Speech Communication 9 (1990). Runs on the engine's thread; allocates in [`Synth::new`] only.
 
+use super::filter::Response;
 use super::grains::{GUARD_LEN, Grain, GrainRenderer, RING_LEN};
 use super::history::History;
 use super::marks::MarkTracker;
-use super::track::{Track, TrackFrame};
+use super::track::{Pitch, Track};
 use crate::engine::HOP_LEN;
 
 /// Longest fade-in of a grain where latency is short, in samples (12 ms).
@@ -36,7 +37,8 @@ pub struct Synth {
     marks: MarkTracker,
     renderer: GrainRenderer,
     latency_len: usize,
-    frame_delay_len: usize,
+    pitch_delay_len: usize,
+    response_delay_len: usize,
     /// Index of the last mark at or before `cursor`.
     interval: usize,
     /// Source position up to which the phase was followed.
@@ -50,17 +52,19 @@ pub struct Synth {
 }
 
 impl Synth {
-    /// A synthesiser whose output lies `latency_len` samples behind its input and whose frames lie
-    /// `frame_delay_len <= latency_len` samples behind the end of the hop with which they are pushed.
-    pub fn new(latency_len: usize, frame_delay_len: usize) -> Self {
+    /// A synthesiser whose output lies `latency_len` samples behind its input. Pitches and responses lie
+    /// `pitch_delay_len` and `response_delay_len` samples behind the end of the hop with which they are pushed: at most
+    /// `latency_len`, and whole hops apart.
+    pub fn new(latency_len: usize, pitch_delay_len: usize, response_delay_len: usize) -> Self {
         let hop = HOP_LEN as i64;
         let mut synth = Self {
             history: History::new(latency_len + 8192),
-            track: Track::new((frame_delay_len as i64).rem_euclid(hop)),
+            track: Track::new((pitch_delay_len as i64).rem_euclid(hop)),
             marks: MarkTracker::new(),
             renderer: GrainRenderer::new(),
             latency_len,
-            frame_delay_len,
+            pitch_delay_len,
+            response_delay_len,
             interval: 0,
             cursor: 0.0,
             remaining: 1.0,
@@ -75,9 +79,9 @@ impl Synth {
     pub fn reset(&mut self) {
         let hop = HOP_LEN as i64;
         self.history.reset();
-        let delay = self.frame_delay_len as i64;
         // The frame of the first hop lies at `hop - delay = first * hop - delay mod hop`.
-        self.track.reset(1 - delay.div_euclid(hop));
+        let first = |delay: usize| 1 - (delay as i64).div_euclid(hop);
+        self.track.reset(first(self.pitch_delay_len), first(self.response_delay_len));
         let start = -(self.latency_len as i64);
         self.marks.reset(start);
         self.renderer.reset(start);
@@ -108,9 +112,15 @@ impl Synth {
         self.history.push(input);
     }
 
-    /// The frame of this hop, to be filled in before [`Self::render`].
-    pub fn push_frame(&mut self) -> &mut TrackFrame {
-        self.track.push()
+    /// Appends the pitch of the frame `pitch_delay_len` before the end of the audio.
+    pub fn push_pitch(&mut self, pitch: Pitch) {
+        self.track.push_pitch(pitch);
+    }
+
+    /// The response of the frame `response_delay_len` before the end of the audio, to be filled in before
+    /// [`Self::render`].
+    pub fn push_response(&mut self) -> &mut Response {
+        self.track.push_response()
     }
 
     /// Renders the output that ends `latency_len` samples before the end of the input.
@@ -145,7 +155,7 @@ impl Synth {
             let b = self.marks.mark(self.interval + 1);
             let period = b.position - a.position;
             if a.voiced && b.voiced {
-                let ratio = self.ratio_at(self.cursor);
+                let ratio = self.track.ratio_at(self.cursor);
                 let available = ratio * (b.position - self.cursor) / period;
                 if self.remaining <= available + 1e-9 {
                     let position = self.cursor + self.remaining * period / ratio;
@@ -166,7 +176,7 @@ impl Synth {
             if a.voiced && self.newest < a.position - SAME {
                 // The last period of a voiced stretch would be lost if the output went to the unvoiced mark now.
                 let last = (a.position - self.marks.mark(self.interval - 1).position).min(period);
-                let position = a.position + self.remaining * last / self.ratio_at(a.position);
+                let position = a.position + self.remaining * last / self.track.ratio_at(a.position);
                 if position < b.position - 0.3 * last {
                     self.cursor = position;
                     self.pending = Some(position);
@@ -210,25 +220,23 @@ impl Synth {
         }
         let mark = self.marks.mark(source);
         let right = self.marks.mark(source + 1).position - mark.position;
-        let ratio = self.ratio_at(position);
-        let (low, high, weight) = self.track.around(position);
-        let level = if mark.voiced { ratio.sqrt().recip() as f32 } else { 1.0 };
-        let gain = level * (low.gain + weight * (high.gain - low.gain));
+        let ratio = self.track.ratio_at(position);
         // A grain cannot begin in output that was taken: shorten its fade-in instead of cutting it.
         let fade_in = fade_in.min(position - self.renderer.taken() as f64).max(1.0);
-        let grain =
-            Grain { source: mark.position, output: position, fade_in, right, fade_out: self.fade_in(right), gain };
-        self.renderer.add(&self.history, &grain, (&low.response, &high.response, weight));
+        let grain = Grain {
+            source: mark.position,
+            output: position,
+            fade_in,
+            right,
+            fade_out: self.fade_in(right),
+            ratio: mark.voiced.then_some(ratio as f32),
+        };
+        self.renderer.add(&self.history, &grain, self.track.responses_at(position));
     }
 
     fn place_mark(&mut self) {
         let track = &self.track;
-        self.marks.place_next(&self.history, |position| track.nearest(position).f0_hz);
-    }
-
-    fn ratio_at(&self, position: f64) -> f64 {
-        let (low, high, weight) = self.track.around(position);
-        f64::from(low.ratio + weight * (high.ratio - low.ratio))
+        self.marks.place_next(&self.history, |position| track.f0_at(position));
     }
 
     /// Fade-in of the grain at a mark: the distance to the mark before, as far as latency allows.
