@@ -1,3 +1,7 @@
 //! The `coffre` command: parse, call, map the error to an exit code.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

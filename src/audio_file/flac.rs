@@ -31,7 +31,7 @@ impl<W: Write + Seek> FlacWriter<W> {
         config.block_size = FRAME_LEN;
         let config = config.into_verified().map_err(|(_, error)| error.to_string())?;
         let mut info = StreamInfo::new(rate as usize, channels, usize::from(bits)).map_err(|error| {
-            format!("FLAC cannot hold {channels} channels of {bits} bits at {rate} Hz ({error}). Choose a name that ends in .wav")
+            format!("FLAC cannot be written with {channels} channel(s) of {bits} bits at {rate} Hz ({error}). Choose a name that ends in .wav")
         })?;
         info.set_block_sizes(FRAME_LEN, FRAME_LEN).map_err(|error| error.to_string())?;
         write_header(&mut output, &info)?;

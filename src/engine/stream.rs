@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::latency::{Latency, MAX_HOST_RATE, MIN_HOST_RATE};
 use super::resample::{Resampler, look_ahead_len};
 use super::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopParams, HopReport};
+use crate::dsp::denormals::DenormalMode;
 
 /// Samples beyond this are limited before the engine sees them: +30 dBFS.
 const INPUT_LIMIT: f32 = 32.0;
@@ -141,6 +142,8 @@ impl HostStream {
         if self.to_engine.available() < HOP_LEN {
             return None;
         }
+        // Every thread computes the same, whatever mode its host left it in.
+        let _mode = DenormalMode::flush();
         self.to_engine.pull(&mut self.hop_in);
         self.take_params_in_force();
         let result = self.engine.process_hop(&self.params, &self.hop_in, &mut self.hop_out);
@@ -169,6 +172,7 @@ impl HostStream {
 
     /// Fills `output` as far as possible and returns how many samples that were.
     pub fn read(&mut self, output: &mut [f32]) -> usize {
+        let _mode = DenormalMode::flush();
         self.from_engine.pull(output)
     }
 

@@ -1,0 +1,72 @@
+//! The commands, their options, and what scripts can rely on: exit codes, JSON on standard output, words on standard
+//! error.
+
+mod bench;
+mod convert;
+mod doctor;
+mod error;
+mod inspect;
+mod measure;
+mod output;
+mod session;
+mod signal;
+mod standin;
+mod stream;
+mod voices;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+/// A vocal goes in, the same performance comes out in another voice.
+#[derive(Debug, Parser)]
+#[command(name = "coffre", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 something unexpected, 2 wrong usage, 3 the input file, 4 the voice or \
+                          profile, 5 ONNX Runtime or a graph, 6 the output file.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Convert a WAV or FLAC file
+    Convert(convert::Options),
+    /// List the voices of this machine
+    Voices(voices::Options),
+    /// Describe a voice, a profile or an audio file
+    Inspect(inspect::Options),
+    /// Check the runtime, the voices and the folders of hosts, and say what to do
+    Doctor(doctor::Options),
+    /// Measure speed, latency and memory on this machine
+    Bench(bench::Options),
+}
+
+/// Runs the command named by the arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version count as errors of the parser, but go to standard output with code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        Command::Convert(options) => convert::run(&options),
+        Command::Voices(options) => voices::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coffre: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! `convert`: a file through the engine, aligned to the input.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::standin::NativeEngine;
+use coffre::audio_file::{AudioReader, AudioWriter};
+use coffre::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
+use coffre::engine::profile::SourceProfile;
+use coffre::engine::resample::Resampler;
+use coffre::engine::stream::{HostStream, UnsupportedRate};
+use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
+use coffre::voice::Voice;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::session::{self, ModeOption};
+use super::stream::{AlignedStream, Gains};
+use super::{CliError, output};
+
+/// Options of `convert`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// The vocal: WAV, AIFF or FLAC, any rate from 8 to 768 kHz, any channels
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// Where the result goes: a name that ends in .wav or .flac
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Name of a voice, a voice file, or `none` to change register and colour only
+    #[arg(long, value_name = "NAME|FILE|none")]
+    voice: String,
+    /// Semitones, -24 to 24; or `auto`, which moves the singer's register to the voice's; or both: `auto+2`
+    #[arg(long, value_name = "ST|auto", default_value = "auto", allow_hyphen_values = true)]
+    transpose: Transpose,
+    /// Formant shift in semitones, -6 to 6; positive sounds smaller and brighter
+    #[arg(long, value_name = "ST", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-6, 6>)]
+    formant: f32,
+    /// How far towards the voice, in percent
+    #[arg(long, value_name = "PCT", default_value_t = 60.0, value_parser = within::<0, 100>)]
+    likeness: f32,
+    /// Share of the converted sound, in percent; the rest is the original
+    #[arg(long, value_name = "PCT", default_value_t = 100.0, value_parser = within::<0, 100>)]
+    mix: f32,
+    /// What is quieter than this becomes silence, in dBFS; -100 switches the gate off
+    #[arg(long, value_name = "DB", default_value_t = -60.0, allow_hyphen_values = true, value_parser = within::<-100, 0>)]
+    gate: f32,
+    /// Gain before the conversion, in dB
+    #[arg(long, value_name = "DB", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-60, 60>)]
+    input_gain: f32,
+    /// Gain of the result, in dB
+    #[arg(long, value_name = "DB", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-60, 60>)]
+    output_gain: f32,
+    /// As heard live, or with more look-ahead and better sound
+    #[arg(long, value_enum, default_value = "mix")]
+    mode: ModeOption,
+    /// Feed the engine blocks of this many samples, as a host would; the result is the same for all
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    block: u32,
+    /// The singer's profile from a file, instead of learning it from the input first
+    #[arg(long, value_name = "FILE", conflicts_with = "no_profile")]
+    profile: Option<PathBuf>,
+    /// Learn nothing first: sounds as a new plugin instance does
+    #[arg(long)]
+    no_profile: bool,
+    /// Without ONNX Runtime: change register and colour only
+    #[arg(long)]
+    no_content: bool,
+    /// Print a report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Neither progress nor report
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+/// Transposition as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Transpose {
+    is_auto: bool,
+    semitones: f32,
+}
+
+impl std::str::FromStr for Transpose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (is_auto, rest) = match text.strip_prefix("auto") {
+            Some("") => return Ok(Self { is_auto: true, semitones: 0.0 }),
+            Some(rest) if rest.starts_with(['+', '-']) => (true, rest),
+            Some(_) => return Err("`auto` may be followed by + or - and semitones".into()),
+            None => (false, text),
+        };
+        within::<-24, 24>(rest).map(|semitones| Self { is_auto, semitones })
+    }
+}
+
+/// A number from `MIN` to `MAX`.
+fn within<const MIN: i32, const MAX: i32>(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    match (MIN as f32..=MAX as f32).contains(&value) {
+        true => Ok(value),
+        false => Err(format!("{text} is not in {MIN} to {MAX}")),
+    }
+}
+
+/// Converts one file.
+pub fn run(options: &Options) -> Result<(), CliError> {
+    let start = Instant::now();
+    if is_same_file(&options.input, &options.output) {
+        return Err(CliError::Usage("the output would replace the input; choose another name for it".into()));
+    }
+    let mut reader = AudioReader::open(&options.input).map_err(CliError::Input)?;
+    let spec = reader.spec();
+    if !(MIN_HOST_RATE..=MAX_HOST_RATE).contains(&spec.rate) {
+        return Err(CliError::rate(&options.input, UnsupportedRate { rate: spec.rate }));
+    }
+    let voice = session::voice(&options.voice)?;
+    let wants_content = voice.is_some() && !options.no_content;
+    let mode = Mode::from(options.mode);
+    let progress = Progress::new(options, reader.len_hint());
+
+    let profile = match &options.profile {
+        Some(path) => session::profile(path)?,
+        None if options.no_profile => SourceProfile::population(),
+        None => {
+            let learner = session::engine(mode, wants_content, SourceProfile::population())?;
+            learn(options, learner, &progress)?.map_or_else(SourceProfile::population, Arc::new)
+        }
+    };
+    let mut engine = session::engine(mode, wants_content, Arc::clone(&profile))?;
+    engine.stop_learning();
+    engine.set_voice(0, voice.clone());
+    let stream =
+        HostStream::new(Box::new(engine), spec.rate).map_err(|source| CliError::rate(&options.input, source))?;
+    let mut aligned = AlignedStream::new(stream, spec.channels, params(options), gains(options));
+    let mut writer = AudioWriter::create(&options.output, spec).map_err(CliError::Output)?;
+
+    progress.begin("converting");
+    let (mut block, mut converted) = (Vec::new(), Vec::new());
+    while reader.read(&mut block).map_err(CliError::Input)? {
+        for part in block.chunks(options.block as usize * spec.channels) {
+            aligned.push(part, &mut converted)?;
+        }
+        writer.write(&converted).map_err(CliError::Output)?;
+        converted.clear();
+        progress.reach(reader.position());
+    }
+    aligned.finish(&mut converted)?;
+    writer.write(&converted).map_err(CliError::Output)?;
+    let (format, clipped) = (writer.format(), writer.clipped());
+    writer.finish().map_err(CliError::Output)?;
+    progress.end();
+
+    if reader.bad_samples() > 0 {
+        eprintln!("coffre: {} samples of the input were no numbers and became silence", reader.bad_samples());
+    }
+    if clipped > 0 {
+        eprintln!("coffre: {clipped} samples were beyond full scale; lower --output-gain");
+    }
+    let seconds = reader.position() as f64 / f64::from(spec.rate);
+    let report = Report {
+        voice: voice.as_deref(),
+        profile: &profile,
+        seconds,
+        rtf: start.elapsed().as_secs_f64() / seconds,
+        latency_len: aligned.latency_len(),
+        rate: spec.rate,
+        format: format.to_string(),
+        clipped,
+    };
+    report.print(options);
+    Ok(())
+}
+
+/// First pass: the singer's profile from the whole file, or from its beginning when that is enough. `None` when too
+/// little is sung.
+fn learn(options: &Options, mut engine: NativeEngine, progress: &Progress) -> Result<Option<SourceProfile>, CliError> {
+    let mut reader = AudioReader::open(&options.input).map_err(CliError::Input)?;
+    let spec = reader.spec();
+    let mut resampler = Resampler::new(spec.rate, ENGINE_RATE, 0);
+    let params = HopParams { voice_slot: 0, ..params(options) };
+    let scale = gains(options).input / spec.channels as f32;
+    let (mut block, mut mono) = (Vec::new(), Vec::new());
+    let (mut hop, mut ignored) = ([0.0; HOP_LEN], [0.0; HOP_LEN]);
+    engine.start_learning();
+    progress.begin("learning the singer");
+    while reader.read(&mut block).map_err(CliError::Input)? {
+        mono.clear();
+        mono.extend(block.chunks_exact(spec.channels).map(|frame| frame.iter().sum::<f32>() * scale));
+        resampler.push(&mono);
+        while resampler.available() >= HOP_LEN {
+            resampler.pull(&mut hop);
+            engine.process_hop(&params, &hop, &mut ignored)?;
+        }
+        if let Some(profile) = engine.take_learned() {
+            return Ok(Some(profile));
+        }
+        progress.reach(reader.position());
+    }
+    Ok(engine.take_learned_early())
+}
+
+fn params(options: &Options) -> HopParams {
+    HopParams {
+        voice_slot: 0,
+        transpose_st: options.transpose.semitones,
+        auto_register: options.transpose.is_auto,
+        formant_st: options.formant,
+        likeness: options.likeness / 100.0,
+        gate_db: options.gate,
+    }
+}
+
+fn gains(options: &Options) -> Gains {
+    let factor = |db: f32| 10.0_f32.powf(db / 20.0);
+    Gains { input: factor(options.input_gain), output: factor(options.output_gain), mix: options.mix / 100.0 }
+}
+
+/// Whether both names lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let (Ok(one_meta), Ok(other_meta)) = (std::fs::metadata(one), std::fs::metadata(other)) else { return false };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        (one_meta.dev(), one_meta.ino()) == (other_meta.dev(), other_meta.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (one_meta, other_meta);
+        std::fs::canonicalize(one).ok() == std::fs::canonicalize(other).ok()
+    }
+}
+
+/// What was done.
+struct Report<'a> {
+    voice: Option<&'a Voice>,
+    profile: &'a SourceProfile,
+    seconds: f64,
+    rtf: f64,
+    latency_len: usize,
+    rate: u32,
+    format: String,
+    clipped: u64,
+}
+
+impl Report<'_> {
+    fn print(&self, options: &Options) {
+        let latency_ms = self.latency_len as f64 * 1000.0 / f64::from(self.rate);
+        if options.json {
+            output::json(&json!({
+                "input": options.input,
+                "output": options.output,
+                "voice": self.voice.map(Voice::name),
+                "seconds": output::rounded(self.seconds),
+                "rate": self.rate,
+                "format": self.format,
+                "rtf": output::rounded(self.rtf),
+                "latency_samples": self.latency_len,
+                "latency_ms": output::rounded(latency_ms),
+                "source_median_f0_hz": output::rounded(f64::from(self.profile.median_f0_hz)),
+                "profile_seconds": output::rounded(f64::from(self.profile.voiced_seconds)),
+                "clipped_samples": self.clipped,
+            }));
+        } else if !options.quiet {
+            let voice = self.voice.map_or("no voice", Voice::name);
+            output::line(format_args!(
+                "{}: {:.2} s, {voice}, {:.2} x real time, {latency_ms:.1} ms of latency compensated",
+                options.output.display(),
+                self.seconds,
+                self.rtf
+            ));
+        }
+    }
+}
+
+/// A bar on the terminal, if there is one and the length is known.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(options: &Options, len: Option<u64>) -> Self {
+        let is_shown = !options.quiet && std::io::stderr().is_terminal();
+        match len.filter(|_| is_shown) {
+            Some(len) => {
+                let bar = ProgressBar::new(len);
+                if let Ok(style) = ProgressStyle::with_template("{msg:20} {wide_bar} {percent:>3} % {eta:>4}") {
+                    bar.set_style(style);
+                }
+                Self(bar)
+            }
+            None => Self(ProgressBar::hidden()),
+        }
+    }
+
+    fn begin(&self, what: &'static str) {
+        self.0.set_message(what);
+        self.0.reset();
+    }
+
+    fn reach(&self, position: u64) {
+        self.0.set_position(position);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposition_by_table() {
+        let auto = |semitones| Ok(Transpose { is_auto: true, semitones });
+        let fixed = |semitones| Ok(Transpose { is_auto: false, semitones });
+        for (text, wanted) in [
+            ("auto", auto(0.0)),
+            ("auto+2", auto(2.0)),
+            ("auto-12.5", auto(-12.5)),
+            ("0", fixed(0.0)),
+            ("-24", fixed(-24.0)),
+        ] {
+            assert_eq!(text.parse::<Transpose>(), wanted, "{text}");
+        }
+        for text in ["", "auto2", "auto+", "25", "-24.1", "NaN", "inf", "three"] {
+            assert!(text.parse::<Transpose>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_the_same_by_any_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (one, other) = (dir.path().join("a.wav"), dir.path().join("b.wav"));
+        std::fs::write(&one, b"x").expect("written");
+        assert!(!is_same_file(&one, &other));
+        std::fs::hard_link(&one, &other).expect("linked");
+        assert!(is_same_file(&one, &other));
+        assert!(is_same_file(
+            &one,
+            &dir.path().join("../").join(dir.path().file_name().expect("a name")).join("a.wav")
+        ));
+    }
+}

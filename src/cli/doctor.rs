@@ -1,0 +1,142 @@
+//! `doctor`: what works on this machine, what does not, and what to do about it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use coffre::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
+use coffre::onnx::Runtime;
+use coffre::onnx::locate::Places;
+use coffre::voice::Library;
+use coffre::voice::library::default_folders;
+use serde_json::{Value, json};
+
+use super::{CliError, output, voices};
+
+/// Options of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks everything; the exit code is that of the first thing that keeps Coffre from converting.
+pub fn run(options: &Options) -> Result<(), CliError> {
+    let runtime = Runtime::get();
+    let content = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| content(runtime));
+    let library = Library::scan(&[]);
+    let plugins = plugins();
+
+    let problem = match (&runtime, &content, library.voices().next()) {
+        (Err(error), ..) => Some((error.to_string(), 5)),
+        (_, Err(error), _) => Some((error.clone(), 5)),
+        (.., None) => Some(("there are no voices. Put `.coffre` files into one of the voice folders".into(), 4)),
+        _ => None,
+    };
+    if options.json {
+        output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "ok": problem.is_none(),
+            "runtime": {
+                "ok": runtime.is_ok(),
+                "path": runtime.as_ref().ok().map(|runtime| runtime.path()),
+                "version": runtime.as_ref().ok().map(|runtime| runtime.version()),
+                "error": runtime.as_ref().err().map(ToString::to_string),
+                "folders": Places::current().folders(),
+            },
+            "content": match &content {
+                Ok(content) => json!({ "ok": true, "space": content.space, "call_ms": content.call_ms, "error": null }),
+                Err(error) => json!({ "ok": false, "space": null, "call_ms": null, "error": error }),
+            },
+            "devices": runtime.as_ref().map(|runtime| runtime.devices()).unwrap_or_default(),
+            "voices": library.entries().iter().map(voices::as_json).collect::<Vec<_>>(),
+            "voice_folders": default_folders().iter().map(|(_, path)| folder(path)).collect::<Vec<_>>(),
+            "plugins": plugins.iter().map(Plugin::as_json).collect::<Vec<_>>(),
+        }));
+    } else {
+        output::line(format_args!("Coffre {}", env!("CARGO_PKG_VERSION")));
+        match &runtime {
+            Ok(runtime) => {
+                output::line(format_args!("ok   ONNX Runtime {} at {}", runtime.version(), runtime.path().display()));
+                output::line(format_args!("ok   runs on: {}", runtime.devices().join(", ")));
+            }
+            Err(error) => output::line(format_args!("BAD  {error}")),
+        }
+        match &content {
+            Ok(content) => output::line(format_args!(
+                "ok   content graph `{}`, {} ms per 10 ms of audio",
+                content.space, content.call_ms
+            )),
+            Err(_) if runtime.is_err() => output::line("     the content graph was not tried"),
+            Err(error) => output::line(format_args!("BAD  {error}")),
+        }
+        let names: Vec<&str> = library.voices().map(|entry| entry.name.as_str()).collect();
+        match names.is_empty() {
+            true => output::line("BAD  there are no voices"),
+            false => output::line(format_args!("ok   {} voices: {}", names.len(), names.join(", "))),
+        }
+        for entry in library.entries() {
+            if let Err(error) = &entry.manifest {
+                output::line(format_args!("BAD  {}: {error}", entry.path.display()));
+            }
+        }
+        for (_, path) in default_folders() {
+            let state = if path.is_dir() { "" } else { " (does not exist)" };
+            output::line(format_args!("     voice folder {}{state}", path.display()));
+        }
+        for plugin in &plugins {
+            let state = if plugin.path.exists() { "ok   " } else { "     not installed: " };
+            output::line(format_args!("{state}{} {}", plugin.format, plugin.path.display()));
+        }
+    }
+    match problem {
+        Some((problem, exit_code)) => Err(CliError::Unhealthy { problem, exit_code }),
+        None => Ok(()),
+    }
+}
+
+/// A content graph that answered.
+struct Content {
+    space: String,
+    call_ms: f64,
+}
+
+/// Loads the content graph and asks it something.
+fn content(runtime: &Runtime) -> Result<Content, String> {
+    let mut encoder = ContentEncoder::new(runtime).map_err(|error| error.to_string())?;
+    let mut frame = ContentFrame::default();
+    let mut best = f64::INFINITY;
+    for _ in 0..20 {
+        let start = Instant::now();
+        encoder.step(&[0.0; MEL_BANDS], &mut frame).map_err(|error| error.to_string())?;
+        best = best.min(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(Content { space: encoder.space().to_owned(), call_ms: output::rounded(best) })
+}
+
+/// A place in which hosts look for a plugin.
+struct Plugin {
+    format: &'static str,
+    path: PathBuf,
+}
+
+impl Plugin {
+    fn as_json(&self) -> Value {
+        json!({ "format": self.format, "path": self.path, "installed": self.path.exists() })
+    }
+}
+
+/// Where hosts of this system look for Coffre.
+fn plugins() -> Vec<Plugin> {
+    let home = Places::current().home.unwrap_or_default();
+    let places: &[(&'static str, &str)] = if cfg!(target_os = "macos") {
+        &[("VST3", "Library/Audio/Plug-Ins/VST3/Coffre.vst3"), ("CLAP", "Library/Audio/Plug-Ins/CLAP/Coffre.clap")]
+    } else {
+        &[("VST3", ".vst3/Coffre.vst3"), ("CLAP", ".clap/Coffre/Coffre.clap")]
+    };
+    places.iter().map(|&(format, path)| Plugin { format, path: home.join(path) }).collect()
+}
+
+fn folder(path: &std::path::Path) -> Value {
+    json!({ "path": path, "exists": path.is_dir() })
+}

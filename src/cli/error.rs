@@ -1,0 +1,80 @@
+//! Errors of the command and their exit codes.
+
+use std::path::PathBuf;
+
+use coffre::audio_file::AudioFileError;
+use coffre::engine::EngineError;
+use coffre::engine::stream::UnsupportedRate;
+use coffre::onnx::{GraphError, RuntimeError};
+use coffre::voice::VoiceError;
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The options contradict each other or ask for what does not exist.
+    #[error("{0}")]
+    Usage(String),
+    /// The input file.
+    #[error("{0}")]
+    Input(AudioFileError),
+    /// The input file has a rate that is not converted.
+    #[error("{}: {source}. Convert it to another sample rate first", .path.display())]
+    Rate {
+        /// The input file.
+        path: PathBuf,
+        /// The rate and the limits.
+        source: UnsupportedRate,
+    },
+    /// A voice or profile.
+    #[error("{what}: {source}")]
+    Voice {
+        /// As the user named it.
+        what: String,
+        /// What is wrong.
+        source: VoiceError,
+    },
+    /// ONNX Runtime.
+    #[error("{0}. Or convert with --no-content, which changes register and colour only and needs no runtime")]
+    Runtime(#[from] RuntimeError),
+    /// A graph.
+    #[error("{0}. Reinstall Coffre if this happens again")]
+    Graph(#[from] GraphError),
+    /// The engine failed while converting.
+    #[error("{0}. Nothing was written; try again, and reinstall Coffre if this happens again")]
+    Engine(#[from] EngineError),
+    /// The output file.
+    #[error("{0}")]
+    Output(AudioFileError),
+    /// Something that `doctor` found; its report has the details.
+    #[error("{problem}")]
+    Unhealthy {
+        /// The first problem.
+        problem: String,
+        /// The exit code that belongs to it.
+        exit_code: u8,
+    },
+}
+
+impl CliError {
+    /// The exit code, as documented in the command's help.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Input(_) | Self::Rate { .. } => 3,
+            Self::Voice { .. } => 4,
+            Self::Runtime(_) | Self::Graph(_) | Self::Engine(_) => 5,
+            Self::Output(_) => 6,
+            Self::Unhealthy { exit_code, .. } => *exit_code,
+        }
+    }
+
+    /// An input file whose rate is not converted.
+    pub fn rate(path: &std::path::Path, source: UnsupportedRate) -> Self {
+        Self::Rate { path: path.into(), source }
+    }
+
+    /// A voice error, for mapping.
+    pub fn voice(what: impl std::fmt::Display) -> impl FnOnce(VoiceError) -> Self {
+        move |source| Self::Voice { what: what.to_string(), source }
+    }
+}

@@ -1,0 +1,69 @@
+//! Engine, voice and profile as the options name them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::standin::NativeEngine;
+use coffre::engine::Mode;
+use coffre::engine::content::ContentEncoder;
+use coffre::engine::profile::SourceProfile;
+use coffre::onnx::Runtime;
+use coffre::voice::Voice;
+use coffre::voice::library::{EXTENSION, Library, load_file};
+
+use super::CliError;
+
+/// Latency mode as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModeOption {
+    /// Least delay: what a singer hears who monitors through Coffre.
+    Live,
+    /// More look-ahead, better sound.
+    Mix,
+}
+
+impl From<ModeOption> for Mode {
+    fn from(mode: ModeOption) -> Self {
+        match mode {
+            ModeOption::Live => Self::Live,
+            ModeOption::Mix => Self::Mix,
+        }
+    }
+}
+
+/// An engine in its initial state. `wants_content` = with the content graph, which needs ONNX Runtime.
+pub fn engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> Result<NativeEngine, CliError> {
+    let content = match wants_content {
+        true => Some(ContentEncoder::new(Runtime::get()?)?),
+        false => None,
+    };
+    Ok(NativeEngine::new(mode, content, profile))
+}
+
+/// A voice by path, name or id; `None` for the word `none`.
+pub fn voice(word: &str) -> Result<Option<Arc<Voice>>, CliError> {
+    if word.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let path = Path::new(word);
+    if is_path(path) {
+        return load_file(path).map(Some).map_err(CliError::voice(word));
+    }
+    let library = Library::scan(&[]);
+    let entry = library.find_by_word(word).map_err(CliError::voice(word))?;
+    entry.load().map(Some).map_err(CliError::voice(word))
+}
+
+/// Whether a word means a file rather than a name: it has a folder or a voice's extension, or such a file exists.
+pub fn is_path(path: &Path) -> bool {
+    path.components().count() > 1 || path.extension().is_some_and(|extension| extension == EXTENSION) || path.is_file()
+}
+
+/// A profile from a file.
+pub fn profile(path: &Path) -> Result<Arc<SourceProfile>, CliError> {
+    let read = || {
+        let bytes = coffre::voice::package::Package::read_file(path)?;
+        SourceProfile::from_bytes(&bytes).map(Arc::new)
+    };
+    read().map_err(CliError::voice(path.display()))
+}

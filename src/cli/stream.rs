@@ -1,0 +1,134 @@
+//! A file's channels through the engine, aligned to the input: the latency is taken off the start and the tail is
+//! flushed, so that as many samples come out as went in.
+
+use std::collections::VecDeque;
+
+use coffre::engine::stream::HostStream;
+use coffre::engine::{EngineError, HopParams};
+
+/// Gains around the engine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gains {
+    /// Factor on what the engine hears.
+    pub input: f32,
+    /// Factor on the sum of converted and original sound.
+    pub output: f32,
+    /// Share of the converted sound, in `0.0..=1.0`; the rest is the original.
+    pub mix: f32,
+}
+
+/// One file on its way through a [`HostStream`].
+#[derive(Debug)]
+pub struct AlignedStream {
+    stream: HostStream,
+    channels: usize,
+    gains: Gains,
+    /// Output samples still to be dropped at the start.
+    skip: usize,
+    /// The original, interleaved, of the samples that have not come out yet.
+    dry: VecDeque<f32>,
+    mono: Vec<f32>,
+    wet: Vec<f32>,
+}
+
+impl AlignedStream {
+    /// Through `stream`, which must be at its start, with the same parameters all along.
+    pub fn new(mut stream: HostStream, channels: usize, params: HopParams, gains: Gains) -> Self {
+        stream.set_params(0, params);
+        let skip = stream.latency_len();
+        Self { stream, channels, gains, skip, dry: VecDeque::new(), mono: Vec::new(), wet: Vec::new() }
+    }
+
+    /// Delay that is compensated, in samples of the file.
+    pub fn latency_len(&self) -> usize {
+        self.stream.latency_len()
+    }
+
+    /// Takes interleaved samples and appends what is ready to `output`, interleaved.
+    pub fn push(&mut self, input: &[f32], output: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.dry.extend(input);
+        self.mono.clear();
+        let scale = self.gains.input / self.channels as f32;
+        self.mono.extend(input.chunks_exact(self.channels).map(|frame| frame.iter().sum::<f32>() * scale));
+        self.stream.push(&self.mono);
+        self.run(output)
+    }
+
+    /// Appends what is still missing to `output`: afterwards as many samples came out as went in.
+    pub fn finish(&mut self, output: &mut Vec<f32>) -> Result<(), EngineError> {
+        // Silence of the length of a hop at most; how much is needed follows from what is still owed.
+        let silence = [0.0; 256];
+        while !self.dry.is_empty() {
+            self.stream.push(&silence);
+            self.run(output)?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, output: &mut Vec<f32>) -> Result<(), EngineError> {
+        while let Some(report) = self.stream.run_hop() {
+            report?;
+        }
+        self.wet.resize(self.stream.available(), 0.0);
+        self.stream.read(&mut self.wet);
+        let dropped = self.skip.min(self.wet.len());
+        self.skip -= dropped;
+        let owed = self.dry.len() / self.channels;
+        for wet in self.wet[dropped..].iter().take(owed) {
+            for dry in self.dry.drain(..self.channels) {
+                let mixed = if self.gains.mix >= 1.0 { *wet } else { dry + self.gains.mix * (wet - dry) };
+                output.push(mixed * self.gains.output);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coffre::engine::IdentityEngine;
+
+    use super::*;
+
+    fn through(rate: u32, channels: usize, block: usize, mix: f32, input: &[f32]) -> Vec<f32> {
+        let stream = HostStream::new(Box::new(IdentityEngine::new(1464)), rate).expect("a usual rate");
+        let gains = Gains { input: 1.0, output: 1.0, mix };
+        let mut aligned = AlignedStream::new(stream, channels, HopParams::default(), gains);
+        let mut output = Vec::new();
+        for block in input.chunks(block * channels) {
+            aligned.push(block, &mut output).expect("no failure");
+        }
+        aligned.finish(&mut output).expect("no failure");
+        output
+    }
+
+    #[test]
+    fn identity_comes_out_where_it_went_in() {
+        for len in [0, 1, 5, 479, 480, 20_001] {
+            let input: Vec<f32> = (0..len).map(|n| (n as f32 * 0.05).sin()).collect();
+            for block in [1, 64, 480, 30_000] {
+                assert_eq!(through(48_000, 1, block, 1.0, &input), input, "{len} samples in blocks of {block}");
+            }
+        }
+    }
+
+    #[test]
+    fn channels_are_averaged_and_the_original_keeps_them() {
+        let input = [1.0, 0.0, 0.5, 0.25, 0.0, 0.0, -1.0, 1.0];
+        assert_eq!(through(48_000, 2, 3, 1.0, &input), [0.5, 0.5, 0.375, 0.375, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(through(48_000, 2, 3, 0.0, &input), input);
+        assert_eq!(through(48_000, 2, 3, 0.5, &input)[..4], [0.75, 0.25, 0.4375, 0.3125]);
+    }
+
+    #[test]
+    fn any_partition_gives_the_same_samples_at_any_rate() {
+        let input: Vec<f32> = (0..9_000).map(|n| (n as f32 * 0.031).sin() * 0.7).collect();
+        for rate in [8_000, 44_100, 96_000, 192_000] {
+            let whole = through(rate, 1, input.len(), 1.0, &input);
+            assert_eq!(whole.len(), input.len());
+            for block in [1, 17, 441] {
+                assert!(through(rate, 1, block, 1.0, &input) == whole, "{rate} Hz, blocks of {block}");
+            }
+        }
+    }
+}

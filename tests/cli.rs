@@ -1,0 +1,338 @@
+//! The `coffre` command as scripts meet it: exit codes, lengths, formats, JSON, hostile files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use coffre::audio_file::{AudioReader, AudioSpec, AudioWriter, SampleFormat};
+use serde_json::Value;
+
+fn coffre(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_coffre")).args(arguments).output().expect("the command starts")
+}
+
+/// Exit code and standard error.
+fn code(output: &Output) -> (i32, String) {
+    (output.status.code().expect("no signal"), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error} in {output:?}"))
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path(name), bytes).expect("written");
+        self.text(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// An audio file of sung-like tones.
+    fn sing(&self, name: &str, spec: AudioSpec, len: usize) -> String {
+        let mut writer = AudioWriter::create(&self.path(name), spec).expect("created");
+        let rate = spec.rate as f32;
+        let tone = |n: usize, channel: usize| {
+            let phase = (n as f32 * (180.0 + 30.0 * channel as f32) / rate).fract();
+            0.4 * (1.0 - 2.0 * phase) * (n as f32 / rate * 3.0).sin().abs()
+        };
+        let signal: Vec<f32> = (0..len * spec.channels).map(|i| tone(i / spec.channels, i % spec.channels)).collect();
+        writer.write(&signal).expect("written");
+        writer.finish().expect("finished");
+        self.text(name)
+    }
+}
+
+const CD: AudioSpec = AudioSpec { rate: 44_100, channels: 1, format: SampleFormat::Int { bits: 16 } };
+
+fn read(path: &Path) -> (AudioSpec, Vec<f32>) {
+    let mut reader = AudioReader::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let (mut all, mut block) = (Vec::new(), Vec::new());
+    while reader.read(&mut block).unwrap_or_else(|error| panic!("{error}")) {
+        all.extend_from_slice(&block);
+    }
+    (reader.spec(), all)
+}
+
+/// Converts without a voice, which needs no runtime, and panics if that fails.
+fn convert(input: &str, output: &str, more: &[&str]) {
+    let arguments = [&["convert", input, "-o", output, "--voice", "none", "--no-profile"], more].concat();
+    let said = coffre(&arguments);
+    assert!(said.status.success(), "{arguments:?}: {said:?}");
+}
+
+#[test]
+fn wrong_usage_is_code_2_and_help_is_0() {
+    for arguments in [
+        &[][..],
+        &["sing"],
+        &["convert"],
+        &["convert", "a.wav"],
+        &["convert", "a.wav", "-o", "b.wav"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--transpose", "25"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--likeness", "101"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--likeness", "NaN"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--formant=-7"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--block", "0"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--mode", "fast"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--no-profile", "--profile", "x"],
+    ] {
+        assert_eq!(code(&coffre(arguments)).0, 2, "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["convert", "--help"], &["bench", "--help"]] {
+        let said = coffre(arguments);
+        assert_eq!(code(&said).0, 0, "{arguments:?}");
+        assert!(!said.stdout.is_empty());
+    }
+    assert!(String::from_utf8_lossy(&coffre(&["--help"]).stdout).contains("Exit codes"));
+}
+
+#[test]
+fn the_input_is_never_replaced() {
+    let folder = Folder::new();
+    let input = folder.sing("a.wav", CD, 500);
+    std::fs::hard_link(&input, folder.path("b.wav")).expect("linked");
+    let before = std::fs::read(&input).expect("readable");
+    for output in [input.clone(), folder.text("b.wav"), folder.text("./a.wav")] {
+        let (code, text) = code(&coffre(&["convert", &input, "-o", &output, "--voice", "none"]));
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains("replace the input"), "{text}");
+    }
+    assert_eq!(std::fs::read(&input).expect("readable"), before);
+}
+
+#[test]
+fn bad_inputs_are_code_3_name_the_file_and_leave_no_output() {
+    let folder = Folder::new();
+    let whole = std::fs::read(folder.sing("whole.wav", CD, 40_000)).expect("readable");
+    let flac = std::fs::read(folder.sing("whole.flac", CD, 40_000)).expect("readable");
+    let slow = AudioSpec { rate: 4_000, ..CD };
+    let inputs = [
+        folder.text("missing.wav"),
+        folder.0.path().to_str().expect("UTF-8").to_owned(),
+        folder.put("empty.wav", b""),
+        folder.put("header.wav", &whole[..44]),
+        folder.put("text.wav", &b"These are words, and words again. ".repeat(300)),
+        folder.put("short.wav", &whole[..whole.len() / 2]),
+        folder.put("short.flac", &flac[..flac.len() / 2]),
+        folder.put("damaged.flac", &[&flac[..flac.len() / 2], &[0xff; 2000]].concat()),
+        folder.sing("slow.wav", slow, 4_000),
+    ];
+    let output = folder.text("out.wav");
+    for input in &inputs {
+        let said = coffre(&["convert", input, "-o", &output, "--voice", "none", "--no-profile"]);
+        let (code, text) = code(&said);
+        assert_eq!(code, 3, "{input}: {text}");
+        assert!(text.starts_with("coffre: ") && text.contains(input), "{input}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.0.path()).expect("a folder").flatten().map(|e| e.file_name()).collect();
+    assert!(
+        left.iter().all(|name| !name.to_string_lossy().contains("out") && !name.to_string_lossy().contains("part"))
+    );
+}
+
+#[test]
+fn bad_voices_and_profiles_are_code_4() {
+    let folder = Folder::new();
+    let input = folder.sing("a.wav", CD, 2_000);
+    let output = folder.text("out.wav");
+    let garbage = folder.put("garbage.coffre", &[0x50; 3000]);
+    let missing = folder.text("missing.coffre");
+    for voice in ["No Such Voice", &garbage, &missing] {
+        let (code, text) = code(&coffre(&["convert", &input, "-o", &output, "--voice", voice]));
+        assert_eq!(code, 4, "{text}");
+        assert!(text.contains(voice), "{text}");
+        assert_eq!(self::code(&coffre(&["inspect", voice])).0, 4);
+    }
+    for profile in [&garbage, &missing] {
+        let arguments = ["convert", &input, "-o", &output, "--voice", "none", "--profile", profile];
+        assert_eq!(code(&coffre(&arguments)).0, 4);
+    }
+    assert!(!folder.path("out.wav").exists());
+}
+
+#[test]
+fn a_missing_runtime_is_code_5_with_the_remedy() {
+    let folder = Folder::new();
+    let input = folder.sing("a.wav", CD, 2_000);
+    let output = folder.text("out.wav");
+    let garbage = folder.put("libonnxruntime.so", &[0x42; 5000]);
+    for runtime in ["/nowhere/libonnxruntime.so", &garbage] {
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+            command.args(arguments).env("COFFRE_ONNXRUNTIME", runtime).output().expect("the command starts")
+        };
+        let (code, text) = code(&run(&["doctor"]));
+        assert_eq!(code, 5, "{text}");
+        assert!(text.contains(runtime), "{text}");
+        let report = json(&run(&["doctor", "--json"]));
+        assert_eq!((&report["ok"], &report["runtime"]["ok"]), (&Value::Bool(false), &Value::Bool(false)));
+        assert!(report["runtime"]["error"].as_str().is_some_and(|text| text.contains(runtime)));
+        assert_eq!(self::code(&run(&["bench", "--seconds", "2"])).0, 5);
+        // Register and colour need no runtime.
+        assert_eq!(self::code(&run(&["convert", &input, "-o", &output, "--voice", "none"])).0, 0);
+    }
+}
+
+#[test]
+fn impossible_outputs_are_code_6() {
+    let folder = Folder::new();
+    let nine = folder.sing("nine.wav", AudioSpec { channels: 9, ..CD }, 500);
+    let input = folder.sing("a.wav", CD, 500);
+    for (input, name, word) in [
+        (&input, "out.mp3", ".wav or .flac"),
+        (&input, "none/out.wav", "none/out.wav"),
+        (&nine, "out.flac", "channels"),
+    ] {
+        let output = folder.text(name);
+        let (code, text) = code(&coffre(&["convert", input, "-o", &output, "--voice", "none", "--no-profile"]));
+        assert_eq!(code, 6, "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn length_rate_channels_and_format_are_those_of_the_input() {
+    let folder = Folder::new();
+    let float = SampleFormat::Float;
+    for (rate, channels, len, format) in [
+        (8_000, 1, 1_999, SampleFormat::Int { bits: 16 }),
+        (22_050, 2, 5_001, SampleFormat::Int { bits: 24 }),
+        (44_100, 1, 1, SampleFormat::Int { bits: 16 }),
+        (48_000, 6, 7_003, SampleFormat::Int { bits: 8 }),
+        (88_200, 1, 9_000, float),
+        (96_000, 2, 12_345, SampleFormat::Int { bits: 32 }),
+        (192_000, 1, 24_001, float),
+    ] {
+        let spec = AudioSpec { rate, channels, format };
+        let input = folder.sing("in.wav", spec, len);
+        // FLAC is written up to 96 kHz.
+        let names: &[&str] = if rate <= 96_000 { &["out.wav", "out.flac"] } else { &["out.wav"] };
+        for name in names {
+            for mode in ["live", "mix"] {
+                convert(&input, &folder.text(name), &["--mode", mode]);
+                let (found, samples) = read(&folder.path(name));
+                assert_eq!((found.rate, found.channels, samples.len() / channels), (rate, channels, len), "{name}");
+                if *name == "out.wav" {
+                    assert_eq!(found.format, format);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_converted_sound_the_output_is_the_input() {
+    let folder = Folder::new();
+    let input = folder.sing("in.wav", AudioSpec { channels: 2, ..CD }, 30_000);
+    convert(&input, &folder.text("out.wav"), &["--mix", "0"]);
+    assert_eq!(std::fs::read(&input).expect("readable"), std::fs::read(folder.path("out.wav")).expect("readable"));
+    convert(&input, &folder.text("half.wav"), &["--mix", "0", "--output-gain=-6.0206"]);
+    let (whole, half) = (read(Path::new(&input)).1, read(&folder.path("half.wav")).1);
+    assert!(whole.iter().zip(&half).all(|(whole, half)| (whole / 2.0 - half).abs() < 1e-4));
+}
+
+#[test]
+fn every_partition_into_blocks_gives_the_same_file() {
+    let folder = Folder::new();
+    for rate in [44_100, 48_000] {
+        let input = folder.sing("in.wav", AudioSpec { rate, format: SampleFormat::Float, ..CD }, 60_000);
+        for mode in ["live", "mix"] {
+            let out = |block: &str| {
+                let name = format!("out-{block}.wav");
+                convert(&input, &folder.text(&name), &["--mode", mode, "--block", block]);
+                std::fs::read(folder.path(&name)).expect("readable")
+            };
+            let whole = out("1000000");
+            for block in ["1", "441", "480", "4096"] {
+                assert!(out(block) == whole, "{rate} Hz, {mode}, blocks of {block}");
+            }
+        }
+    }
+}
+
+#[test]
+fn samples_that_are_no_numbers_do_no_harm() {
+    let folder = Folder::new();
+    let spec = AudioSpec { rate: 48_000, channels: 1, format: SampleFormat::Float };
+    let mut bytes = std::fs::read(folder.sing("a.wav", spec, 48_000)).expect("readable");
+    let data = bytes.len() - 4 * 48_000;
+    for (at, value) in [
+        (100, f32::NAN),
+        (20_000, f32::INFINITY),
+        (30_000, f32::NEG_INFINITY),
+        (40_000, 1000.0),
+        (40_001, -1000.0),
+        (45_000, 1e-42),
+    ] {
+        bytes[data + 4 * at..][..4].copy_from_slice(&value.to_le_bytes());
+    }
+    let input = folder.put("odd.wav", &bytes);
+    let said = coffre(&["convert", &input, "-o", &folder.text("out.wav"), "--voice", "none", "--no-profile"]);
+    let (code, text) = code(&said);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("3 samples"), "{text}");
+    let (_, samples) = read(&folder.path("out.wav"));
+    assert!(samples.len() == 48_000 && samples.iter().all(|x| x.is_finite() && x.abs() < 100.0));
+}
+
+#[test]
+fn inspect_describes_audio_files() {
+    let folder = Folder::new();
+    let input = folder.sing("a.flac", AudioSpec { channels: 2, ..CD }, 44_100);
+    let report = json(&coffre(&["inspect", &input, "--json"]));
+    assert_eq!(report["rate"], 44_100);
+    assert_eq!(report["channels"], 2);
+    assert_eq!(report["samples"], 44_100);
+    assert_eq!(report["seconds"], 1.0);
+    assert_eq!(report["bad_samples"], 0);
+    assert!(report["peak_db"].as_f64().is_some_and(|peak| (-12.0..-3.0).contains(&peak)), "{report}");
+    assert!(String::from_utf8_lossy(&coffre(&["inspect", &input]).stdout).contains("44100 Hz, 2 channels, 16-bit"));
+}
+
+#[test]
+fn voices_are_listed_and_bad_files_named() {
+    let folder = Folder::new();
+    folder.put("bad.coffre", b"not a voice");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+    let said = command.args(["voices", "--json"]).env("COFFRE_VOICES", folder.0.path()).output().expect("starts");
+    assert_eq!(code(&said).0, 0);
+    let list = json(&said);
+    let list = list.as_array().expect("an array");
+    let bad = list.iter().find(|entry| entry["name"] == "bad").expect("the bad file is listed");
+    assert!(bad["error"].is_string() && bad["id"].is_null());
+    for entry in list {
+        for key in ["name", "id", "origin", "path", "description", "median_f0_hz", "licence", "attribution", "error"] {
+            assert!(entry.get(key).is_some(), "{key} in {entry}");
+        }
+    }
+}
+
+#[test]
+fn the_report_of_a_conversion_has_its_keys() {
+    let folder = Folder::new();
+    let input = folder.sing("a.wav", CD, 22_050);
+    let output = folder.text("out.wav");
+    let report = json(&coffre(&["convert", &input, "-o", &output, "--voice", "none", "--mode", "live", "--json"]));
+    assert_eq!(report["output"], output);
+    assert_eq!(report["rate"], 44_100);
+    assert_eq!(report["seconds"], 0.5);
+    assert!(report["latency_ms"].as_f64().is_some_and(|ms| (20.0..60.0).contains(&ms)), "{report}");
+    for key in ["input", "voice", "format", "rtf", "latency_samples", "profile_seconds", "clipped_samples"] {
+        assert!(report.get(key).is_some(), "{key}");
+    }
+    let quiet = coffre(&["convert", &input, "-o", &output, "--voice", "none", "--quiet"]);
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty());
+}
