@@ -100,7 +100,20 @@ pub trait Engine: Send {
     /// Puts a voice into a slot, or empties it. The voice of a sounding slot is crossfaded.
     fn set_voice(&mut self, slot: usize, voice: Option<Arc<crate::voice::Voice>>);
 
-    /// Forgets all audio; keeps voices and the source profile.
+    /// Uses a source profile from the next hop on; `None` = the population profile. Engines without one ignore it.
+    fn set_profile(&mut self, _profile: Option<Arc<profile::SourceProfile>>) {}
+
+    /// Begins to learn a source profile from the audio that comes, from scratch, or stops learning.
+    ///
+    /// Learning alone changes nothing in the output: only [`Engine::set_profile`] does.
+    fn learn_profile(&mut self, _is_on: bool) {}
+
+    /// The learned profile, once, as soon as enough was heard; learning has stopped then.
+    fn take_profile(&mut self) -> Option<profile::SourceProfile> {
+        None
+    }
+
+    /// Forgets all audio; keeps voices, the source profile and what was learned so far.
     fn reset(&mut self);
 
     /// Converts one hop. Both slices hold [`HOP_LEN`] samples.

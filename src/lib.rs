@@ -8,8 +8,10 @@
 //! ```
 
 pub mod audio_file;
+pub mod audio;
 pub mod bridge;
 pub mod dsp;
 pub mod engine;
 pub mod onnx;
 pub mod voice;
+pub mod worker;

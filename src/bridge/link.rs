@@ -20,6 +20,9 @@ const NOTES: usize = 1_024;
 /// Spans that can wait: more than hops fit into the sample ring.
 const SPANS: usize = 4_096;
 
+/// No epoch: the audio thread counts from 1.
+const NO_EPOCH: u32 = 0;
+
 /// Positions use the lower 48 bits of a packed value: 186 years at 48 kHz.
 const POSITION_BITS: u32 = 48;
 
@@ -236,6 +239,11 @@ impl WorkerEnd {
         self.shared.next_hop_at.store(0, Ordering::SeqCst);
         self.shared.ready_epoch.store(epoch, Ordering::Release);
         count
+    }
+
+    /// Takes back what [`WorkerEnd::clear_for`] said: what was sent in this epoch is lost. [worker-thread]
+    pub fn break_epoch(&self) {
+        self.shared.ready_epoch.store(NO_EPOCH, Ordering::Release);
     }
 
     /// Samples waiting. [worker-thread]

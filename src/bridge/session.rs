@@ -74,8 +74,6 @@ pub enum Request {
 struct Tables {
     slots: [Option<VoiceRef>; VOICE_SLOTS],
     states: [SlotState; VOICE_SLOTS],
-    /// Whether anybody chose voices yet; until then the loader fills the slots with the embedded voices.
-    slots_chosen: bool,
     profile: Arc<[u8]>,
     profile_version: u64,
     library: Arc<[VoiceChoice]>,
@@ -114,7 +112,6 @@ impl Session {
             let mut tables = self.tables();
             tables.states[slot] = if voice.is_some() { SlotState::Loading } else { SlotState::Empty };
             tables.slots[slot] = voice.map(shortened);
-            tables.slots_chosen = true;
             drop(tables);
             self.announce();
         }
@@ -132,22 +129,8 @@ impl Session {
             None => SlotState::Empty,
         });
         tables.states = states;
-        tables.slots_chosen = true;
         drop(tables);
         self.announce();
-    }
-
-    /// Fills the slots unless somebody chose already. Tells whether it did. [worker-thread]
-    pub fn fill_slots(&self, voices: impl IntoIterator<Item = VoiceRef>) -> bool {
-        let mut tables = self.tables();
-        if tables.slots_chosen {
-            return false;
-        }
-        tables.slots_chosen = true;
-        for (slot, voice) in tables.slots.iter_mut().zip(voices) {
-            *slot = Some(shortened(voice));
-        }
-        true
     }
 
     /// Records what is known about a slot, unless its voice was changed meanwhile. [worker-thread]
@@ -243,16 +226,6 @@ mod tests {
 
     fn voice(name: &str) -> VoiceRef {
         VoiceRef { name: name.to_owned(), id: String::new() }
-    }
-
-    #[test]
-    fn embedded_voices_fill_the_slots_only_while_nobody_chose() {
-        let session = Session::default();
-        assert!(session.fill_slots([voice("A"), voice("B")]));
-        assert_eq!(session.slot_name(1).as_deref(), Some("B"));
-        session.set_slots([None, Some(voice("C"))]);
-        assert!(!session.fill_slots([voice("A")]));
-        assert_eq!((session.slot_name(0), session.slot_name(1)), (None, Some("C".to_owned())));
     }
 
     #[test]

@@ -67,9 +67,11 @@ pub enum Trouble {
         /// Display name, as the session has it.
         name: String,
     },
-    /// A voice file was refused.
+    /// The voice file of a slot was refused.
     VoiceRefused {
-        /// Display name or file name.
+        /// Slot, counted from 0.
+        slot: usize,
+        /// Display name.
         name: String,
         /// Why.
         reason: String,
@@ -253,8 +255,7 @@ impl Telemetry {
         texts.troubles.sort_by_key(|trouble| match trouble {
             Trouble::Stopped { .. } => 0,
             Trouble::Runtime { .. } => 1,
-            Trouble::VoiceMissing { slot, .. } => 2 + slot,
-            Trouble::VoiceRefused { .. } => 100,
+            Trouble::VoiceMissing { slot, .. } | Trouble::VoiceRefused { slot, .. } => 2 + slot,
             Trouble::Profile { .. } => 101,
             Trouble::Host { .. } => 102,
         });

@@ -1,0 +1,113 @@
+//! Where engines, voices and profiles come from. Tests bring their own [`Backend`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Delays;
+use crate::bridge::{VoiceChoice, VoiceRef};
+use crate::engine::{Engine, IdentityEngine, Mode};
+use crate::voice::library::{Library, Origin, VoiceEntry};
+use crate::voice::{Voice, VoiceError};
+
+/// Why a slot stays without its voice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VoiceProblem {
+    /// No library folder has it.
+    Missing,
+    /// The file is there but cannot be used; the reason.
+    Refused(String),
+}
+
+/// What the loader needs from the rest of the program. All calls but [`Backend::delays`] come from the loader thread.
+pub trait Backend: Send {
+    /// Latency and tail of the engine of a mode, without building it. Called once, before the threads start.
+    fn delays(&self, mode: Mode) -> Delays;
+
+    /// Builds an engine.
+    ///
+    /// # Errors
+    /// Why there is none, with the remedy.
+    fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String>;
+
+    /// What runs the graphs, in plain words, or why nothing does. Asked after [`Backend::build`].
+    ///
+    /// # Errors
+    /// The reason, with the remedy.
+    fn device(&self) -> Result<String, String>;
+
+    /// Looks through the library.
+    fn scan(&mut self) -> Vec<VoiceChoice>;
+
+    /// Opens a voice of the last scan.
+    ///
+    /// # Errors
+    /// [`VoiceProblem`].
+    fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem>;
+}
+
+/// The backend of the real plugin: the native engine and the voices of this machine.
+#[derive(Debug, Default)]
+pub struct NativeBackend {
+    library: Library,
+    folders: Option<Vec<(Origin, PathBuf)>>,
+}
+
+impl NativeBackend {
+    /// Voices from exactly these folders and the embedded ones, for tests; [`Default`] uses this machine's.
+    pub fn with_folders(folders: Vec<(Origin, PathBuf)>) -> Self {
+        Self { library: Library::default(), folders: Some(folders) }
+    }
+}
+
+impl Backend for NativeBackend {
+    fn delays(&self, mode: Mode) -> Delays {
+        let latency_len = match mode {
+            Mode::Live => 1_464,
+            Mode::Mix => 1_464 + 9_600,
+        };
+        Delays { latency_len, tail_len: latency_len }
+    }
+
+    fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String> {
+        Ok(Box::new(IdentityEngine::new(self.delays(mode).latency_len)))
+    }
+
+    fn device(&self) -> Result<String, String> {
+        Ok("CPU".to_owned())
+    }
+
+    fn scan(&mut self) -> Vec<VoiceChoice> {
+        self.library = match &self.folders {
+            Some(folders) => Library::scan_folders(folders),
+            None => Library::scan(&[]),
+        };
+        self.library.voices().filter_map(choice).collect()
+    }
+
+    fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem> {
+        let entry = self.library.find(voice.id.parse().ok(), &voice.name).ok_or(VoiceProblem::Missing)?;
+        entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))
+    }
+}
+
+/// The voices that come with Coffre, in the order of a new instance's slots. Read once per process.
+pub fn embedded_voices() -> &'static [VoiceRef] {
+    static VOICES: std::sync::OnceLock<Vec<VoiceRef>> = std::sync::OnceLock::new();
+    VOICES.get_or_init(|| {
+        let library = Library::scan_folders(&[]);
+        library.voices().filter_map(choice).map(|choice| choice.voice).collect()
+    })
+}
+
+fn choice(entry: &VoiceEntry) -> Option<VoiceChoice> {
+    let manifest = entry.manifest.as_ref().ok()?;
+    Some(VoiceChoice {
+        voice: VoiceRef { name: entry.name.clone(), id: entry.id?.to_string() },
+        description: manifest.description.clone(),
+        range_hz: manifest.range_hz,
+        licence: manifest.licence.clone(),
+        attribution: manifest.attribution.clone(),
+        consent: manifest.consent.as_ref().map(|consent| consent.statement.clone()).unwrap_or_default(),
+        is_embedded: entry.origin == Origin::Embedded,
+    })
+}
