@@ -10,6 +10,7 @@
 pub mod audio_file;
 pub mod audio;
 pub mod bridge;
+pub mod clone;
 pub mod dsp;
 pub mod engine;
 pub mod onnx;

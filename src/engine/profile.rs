@@ -52,25 +52,8 @@ impl SourceProfile {
     /// The profile that serves while nothing is learned: the average of many speakers, as many women as men.
     pub fn population() -> Arc<Self> {
         static PROFILE: OnceLock<Arc<SourceProfile>> = OnceLock::new();
-        PROFILE.get_or_init(|| Arc::new(Self::from_bytes(POPULATION).unwrap_or_else(|_| Self::average()))).clone()
-    }
-
-    /// Average speech from textbook slopes, for registers and colours only.
-    fn average() -> Self {
-        let shape = |slope: f32, knee_hz: f32| {
-            std::array::from_fn(|band| -5.0 - slope * (centre_hz(band).max(knee_hz) / knee_hz).log2())
-        };
-        Self {
-            bank: Bank::default(),
-            content_space: String::new(),
-            mean_key: [0.0; KEY_LEN],
-            median_f0_hz: 160.0,
-            range_hz: [90.0, 300.0],
-            // 9 dB per octave above 500 Hz for voiced sounds, 3 dB above 5 kHz for unvoiced ones.
-            shapes: MeanShapes { voiced: shape(2.07, 500.0), unvoiced: shape(0.7, 5_000.0) },
-            bandwidth_hz: 20_000.0,
-            voiced_seconds: 0.0,
-        }
+        let open = || Self::from_bytes(POPULATION).expect("a test opens the embedded profile");
+        PROFILE.get_or_init(|| Arc::new(open())).clone()
     }
 
     /// Reads a profile from a saved state or a file; treats every byte as hostile.
@@ -239,7 +222,7 @@ const F0_BINS_PER_OCTAVE: f32 = 48.0;
 #[derive(Clone, Debug)]
 pub struct SpeakerStatistics {
     /// Active frames: voiced, unvoiced.
-    pub(crate) count: [usize; 2],
+    count: [usize; 2],
     shape_sum: [[f64; ENV_BANDS]; 2],
     power_sum: [f64; ENV_BANDS],
     key_sum: [f64; KEY_LEN],
@@ -271,6 +254,11 @@ impl SpeakerStatistics {
         self.keys = 0;
         self.loudness_sum = 0.0;
         self.f0_histogram.fill(0);
+    }
+
+    /// Voiced frames so far.
+    pub fn voiced_frames(&self) -> usize {
+        self.count[0]
     }
 
     /// Whether a frame is voice rather than pause, judged by what was heard so far.
@@ -394,6 +382,15 @@ mod tests {
         for len in [0, 1, 100, bytes.len() / 2, bytes.len() - 1] {
             assert!(SourceProfile::from_bytes(&bytes[..len]).is_err(), "{len}");
         }
+    }
+
+    #[test]
+    fn the_population_is_a_plausible_profile() {
+        let population = SourceProfile::population();
+        // Between the medians of men and women.
+        assert!((130.0..200.0).contains(&population.median_f0_hz), "{}", population.median_f0_hz);
+        assert!(population.bank.len() >= 2_000 && !population.content_space.is_empty());
+        assert!((6_000.0..=8_000.0).contains(&population.bandwidth_hz));
     }
 
     #[test]
