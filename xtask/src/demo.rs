@@ -1,0 +1,138 @@
+//! `demo`: a vocal through the bundled VST3 in a real host and through the `coffre` command, and a comparison of the two.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+use crate::bundle::{self, Bundle};
+use crate::setup::{self, Extent};
+use crate::stage::{self, Stages};
+use crate::{paths, python};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Recording to convert, WAV or FLAC; without it a short sentence that ships with Coffre
+    input: Option<PathBuf>,
+    /// Name of the voice, as `coffre voices` lists it; without it the first one
+    #[arg(long, value_name = "NAME")]
+    voice: Option<String>,
+    /// File to write
+    #[arg(short, long, value_name = "OUT.wav")]
+    output: Option<PathBuf>,
+    /// Fetch nothing: use what is cached
+    #[arg(long)]
+    offline: bool,
+}
+
+/// What the host says about its rendering, in JSON on its standard output.
+#[derive(Deserialize)]
+struct Render {
+    voice: String,
+    host: String,
+    latency_samples: u32,
+    latency_ms: f32,
+    seconds_of_audio: f32,
+    seconds_to_render: f32,
+}
+
+/// What the comparison says.
+#[derive(Deserialize)]
+struct Comparison {
+    identical: bool,
+    samples: u64,
+    different: u64,
+    largest_difference: f64,
+    first_difference: Option<u64>,
+    rms_db: f64,
+}
+
+/// Does its own set-up, builds, converts twice, compares.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut stages = Stages::new(setup::STAGES + 1 + STAGES);
+    let input = absolute(options.input.as_deref().unwrap_or(&clip()))?;
+    ensure!(input.is_file(), "there is no file at {}", input.display());
+    let runtime = setup::ensure(&mut stages, Extent::Host, options.offline)?;
+    let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
+    let output = options.output.clone().unwrap_or_else(|| paths::target().join("demo/coffre-demo.wav"));
+    convert_and_compare(&mut stages, &bundle, &input, options.voice.as_deref(), &absolute(&output)?)
+}
+
+/// Stages of [`convert_and_compare`].
+pub const STAGES: usize = 3;
+
+/// The clip that ships with the sources; `tests/data/README.md` says where it is from.
+pub fn clip() -> PathBuf {
+    paths::root().join("tests/data/vocal.flac")
+}
+
+/// Converts twice, prints what came out, and refuses two results that are not the same.
+pub fn convert_and_compare(
+    stages: &mut Stages,
+    bundle: &Bundle,
+    input: &Path,
+    voice: Option<&str>,
+    output: &Path,
+) -> anyhow::Result<()> {
+    let hosted = output.with_extension("host.wav");
+    let dir = output.parent().context("the output has no folder")?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+
+    let render = stages.run("Through the VST3 bundle in a host", || through_host(bundle, input, &hosted, voice))?;
+    stages.run("Through the `coffre` command", || through_command(bundle, input, output, &render.voice))?;
+    let comparison: Comparison = stages.run("Comparing the two", || {
+        let mut command = Command::new(python::interpreter());
+        command.arg(script("compare.py")).arg(&hosted).arg(output);
+        serde_json::from_str(&stage::run_quietly(&mut command)?).context("the comparison")
+    })?;
+
+    let milliseconds = render.latency_ms;
+    println!();
+    println!("voice             {}", render.voice);
+    println!("latency           {milliseconds:.1} ms ({} samples, compensated by the host)", render.latency_samples);
+    println!("real-time factor  {:.3} ({})", render.seconds_to_render / render.seconds_of_audio, render.host);
+    println!("level             {:.1} dBFS (root mean square)", comparison.rms_db);
+    println!("samples           {} compared, {} different", comparison.samples, comparison.different);
+    println!("output            {}", output.display());
+    ensure!(comparison.rms_db > -80.0, "the output is silent");
+    ensure!(
+        comparison.identical,
+        "host and command line differ in {} of {} samples, by {:.3e} at most, first at sample {:?}; the host's is {}",
+        comparison.different,
+        comparison.samples,
+        comparison.largest_difference,
+        comparison.first_difference,
+        hosted.display()
+    );
+    println!("Host and command line are sample-identical.");
+    Ok(())
+}
+
+/// Converts in the host.
+fn through_host(bundle: &Bundle, input: &Path, output: &Path, voice: Option<&str>) -> anyhow::Result<Render> {
+    let mut command = Command::new(python::interpreter());
+    command.arg(script("render.py")).arg(&bundle.vst3).arg(input).arg(output);
+    if let Some(voice) = voice {
+        command.args(["--voice", voice]);
+    }
+    let said = stage::run_quietly(&mut command)?;
+    // The last line is the report; the framework's log may come before it.
+    serde_json::from_str(said.lines().last().unwrap_or_default()).context("the host's report")
+}
+
+/// Converts with the command line, same voice, everything else at its default.
+fn through_command(bundle: &Bundle, input: &Path, output: &Path, voice: &str) -> anyhow::Result<()> {
+    let mut command = Command::new(bundle.command());
+    command.arg("convert").arg(input).arg("-o").arg(output).args(["--voice", voice]);
+    stage::run_quietly(&mut command).map(drop)
+}
+
+/// A script of the host tests.
+pub fn script(name: &str) -> PathBuf {
+    paths::root().join("tests/hosts").join(name)
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
+}

@@ -1,0 +1,86 @@
+//! `setup`: system packages, ONNX Runtime, the Python hosts.
+
+use std::path::Path;
+
+use crate::runtime::Runtime;
+use crate::stage::Stages;
+use crate::{packages, paths, python, runtime};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Use only what is cached or installed
+    #[arg(long)]
+    offline: bool,
+}
+
+/// How much of the set-up a command needs; each holds the ones before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// Build and bundle.
+    Build,
+    /// Also run the plugin in a Python host.
+    Host,
+    /// Also run the DAW.
+    Test,
+}
+
+/// Stages that [`ensure`] counts.
+pub const STAGES: usize = 3;
+
+/// Makes sure that everything up to `extent` is there.
+///
+/// # Errors
+/// A package is missing and cannot be installed; the message says what to run.
+pub fn ensure(stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Result<Runtime> {
+    stages.run("System packages", || {
+        let mut wanted = packages::BUILD.to_vec();
+        wanted.extend(packages::PYTHON);
+        if extent < Extent::Test {
+            return packages::ensure(&wanted);
+        }
+        // The DAW is wanted, not needed: without it its test is skipped, and says so.
+        packages::ensure(&wanted)?;
+        if let Err(error) = packages::ensure(packages::DAW) {
+            println!("      WITHOUT THE DAW: {error:#}");
+        }
+        Ok(())
+    })?;
+    let runtime = stages.run("ONNX Runtime", || runtime::ensure(offline))?;
+    stages.run("Python hosts", || match extent {
+        Extent::Build => Ok(()),
+        Extent::Host | Extent::Test => python::ensure(),
+    })?;
+    Ok(runtime)
+}
+
+/// Does the whole set-up, and puts the runtime where builds that lie outside a bundle look for it.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut stages = Stages::new(STAGES);
+    let runtime = ensure(&mut stages, Extent::Test, options.offline)?;
+    install_runtime(&runtime)?;
+    println!("Ready in {:.0} s. Next: cargo xtask demo", stages.seconds());
+    Ok(())
+}
+
+/// Copies the runtime into the user's folder, from which every build of Coffre loads it.
+fn install_runtime(runtime: &Runtime) -> anyhow::Result<()> {
+    match paths::home() {
+        Some(home) => install_runtime_below(runtime, &home),
+        None => {
+            println!("      no home folder: ONNX Runtime stays in {}", runtime.library.display());
+            Ok(())
+        }
+    }
+}
+
+/// Copies the runtime into the folder of the user whose home folder this is.
+pub fn install_runtime_below(runtime: &Runtime, home: &Path) -> anyhow::Result<()> {
+    let dir = paths::user_runtime(home, &runtime.version);
+    for file in std::iter::once(&runtime.library).chain(&runtime.licences) {
+        if let Some(name) = file.file_name() {
+            paths::replace_file(file, &dir.join(name))?;
+        }
+    }
+    println!("      runtime   {}", dir.display());
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! `test`: the set-up, then every test there is.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::bundle::{self, Bundle, cargo};
+use crate::setup::{self, Extent};
+use crate::stage::{self, Stages};
+use crate::{demo, notices, packages, paths, python};
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Fetch nothing: use what is cached
+    #[arg(long)]
+    offline: bool,
+}
+
+/// One file of tests in one host; each host gets a process of its own, two of them carry the same framework.
+const HOSTS: &[(&str, &str)] =
+    &[("pedalboard", "test_pedalboard.py"), ("DawDreamer", "test_dawdreamer.py"), ("Ardour", "test_ardour.py")];
+
+/// Runs everything, to the end, and fails if any of it failed.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let mut stages = Stages::new(setup::STAGES + 3 + HOSTS.len() + demo::STAGES);
+    let runtime = setup::ensure(&mut stages, Extent::Test, options.offline)?;
+    let mut failed = Vec::new();
+    let mut keep = |title: &str, result: anyhow::Result<()>| {
+        if let Err(error) = result {
+            println!("FAILED: {error:#}");
+            failed.push(title.to_owned());
+        }
+    };
+
+    keep("crates", stages.run("Licences of the crates", notices::check));
+    // The feature aborts on any allocation of the audio thread; with it in the one debug build, every test is held to it.
+    keep(
+        "cargo test",
+        stages.run("Rust tests, allocation-checked", || {
+            stage::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--features", "coffre/alloccheck"]))
+        }),
+    );
+    let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
+    for (host, file) in HOSTS {
+        let title = format!("{host} with the VST3 bundle");
+        if *host == "Ardour" && !packages::missing(packages::DAW).is_empty() {
+            stages.run(&title, || {
+                println!("      NOT TESTED: Ardour could not be installed here.");
+                Ok(())
+            })?;
+            continue;
+        }
+        keep(host, stages.run(&title, || in_host(&bundle, file)));
+    }
+    let output = paths::target().join("demo/test.wav");
+    keep("demo", demo::convert_and_compare(&mut stages, &bundle, &demo::clip(), None, &output));
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    println!("Everything passed in {:.0} s.", stages.seconds());
+    Ok(())
+}
+
+/// Runs one file of host tests.
+fn in_host(bundle: &Bundle, file: &str) -> anyhow::Result<()> {
+    let mut pytest = Command::new(python::interpreter());
+    pytest
+        .current_dir(paths::root())
+        .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"])
+        .arg(demo::script(file));
+    pytest.env("COFFRE_VST3", &bundle.vst3).env("COFFRE_COMMAND", bundle.command()).env("PYTHONDONTWRITEBYTECODE", "1");
+    stage::run(&mut pytest)
+}
