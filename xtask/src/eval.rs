@@ -28,7 +28,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
     stages.run("Evaluation", || {
         let mut python = Command::new(&options.python);
-        python.current_dir(paths::root().join("models")).args(["-m", "eval"]).args(&options.rest);
-        stage::run(python.env("COFFRE_COMMAND", bundle.command()))
+        python.current_dir(paths::root().join("models")).args(["-m", "eval", "--coffre"]).arg(bundle.command());
+        stage::run(python.arg("--out").arg(paths::target().join("eval")).args(&options.rest))
     })
 }

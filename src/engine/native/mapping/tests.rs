@@ -1,3 +1,5 @@
+//! The three modes, their blend, and what they do with profiles and voices that are not what they should be.
+
 use super::*;
 use crate::engine::native::bands::centre_hz;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
