@@ -7,8 +7,8 @@
 //!                [audio-thread]                        [worker-thread, one hop at a time]                  [audio-thread]
 //! ```
 
-pub mod audio_file;
 pub mod audio;
+pub mod audio_file;
 pub mod bridge;
 pub mod clone;
 pub mod dsp;
