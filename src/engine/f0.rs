@@ -5,13 +5,16 @@
 //! hindsight in mix mode. Runs on the engine's thread; allocates in the constructors only.
 
 pub mod candidates;
+pub mod evidence;
+pub mod peak;
 pub mod prefilter;
 pub mod track;
 pub mod whitener;
 
-use candidates::{CandidateFinder, Candidates};
+use candidates::{CandidateFinder, PREVIEW_FRAMES};
+use evidence::VoicingEvidence;
 use prefilter::Prefilter;
-use track::Track;
+use track::{Observation, Track};
 
 use super::Mode;
 
@@ -38,8 +41,8 @@ pub const MIX_LAG_FRAMES: usize = 15;
 pub struct F0Frame {
     /// F0 in Hz; 0.0 = unvoiced.
     pub f0_hz: f32,
-    /// Degree of voicing in `0.0..=1.0`: the normalised correlation of neighbouring cycles, also where the frame
-    /// counts as unvoiced.
+    /// Probability of voicing in `0.0..=1.0`, of this frame by itself: it can be low inside a voiced stretch and high
+    /// outside.
     pub voicing: f32,
 }
 
@@ -51,7 +54,11 @@ pub struct F0Frame {
 pub struct F0Tracker {
     prefilter: Prefilter,
     finder: CandidateFinder,
-    candidates: Candidates,
+    /// The newest frame and the next ones as far as they can be seen.
+    observations: [Observation; PREVIEW_FRAMES + 1],
+    /// How many of the next ones are looked at.
+    previews: usize,
+    evidence: VoicingEvidence,
     track: Track,
 }
 
@@ -61,7 +68,10 @@ impl F0Tracker {
         Self {
             prefilter: Prefilter::new(),
             finder: CandidateFinder::new(),
-            candidates: Candidates::default(),
+            observations: [Observation::default(); PREVIEW_FRAMES + 1],
+            // With frames in hindsight there is no need for half a look ahead.
+            previews: if mode == Mode::Live { PREVIEW_FRAMES } else { 0 },
+            evidence: VoicingEvidence::default(),
             track: Track::new(lag_frames(mode)),
         }
     }
@@ -70,6 +80,7 @@ impl F0Tracker {
     pub fn reset(&mut self) {
         self.prefilter.reset();
         self.finder.reset();
+        self.evidence.reset();
         self.track.reset();
     }
 
@@ -80,8 +91,16 @@ impl F0Tracker {
     pub fn push(&mut self, hop: &[f32]) -> F0Frame {
         let mut filtered = [0.0; F0_HOP_LEN];
         self.prefilter.process(hop, &mut filtered);
-        self.finder.push(&filtered, &mut self.candidates);
-        self.track.push(&self.candidates)
+        self.evidence.push(hop, &filtered);
+        let (frame, previews) = self.observations.split_at_mut(1);
+        let previews = &mut previews[..self.previews];
+        self.finder.push(&filtered, &mut frame[0].candidates);
+        frame[0].voicing = self.evidence.voicing(0, frame[0].candidates.best().correlation);
+        for (index, preview) in previews.iter_mut().enumerate() {
+            self.finder.preview(index + 1, &mut preview.candidates);
+            preview.voicing = self.evidence.voicing(index + 1, preview.candidates.best().correlation);
+        }
+        self.track.push(&frame[0], previews)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::dsp::dot;
 
+use super::peak::{crest, parabola};
 use super::prefilter::PREFILTER_DELAY_LEN;
 use super::whitener::Whitener;
 use super::{F0_DELAY_HOPS, F0_HOP_LEN, F0_RATE, HIGHEST_F0_HZ, LOWEST_F0_HZ};
@@ -23,11 +24,11 @@ const VALLEY_LAG: usize = MIN_LAG / 2;
 /// Height of a peak above the lowest valley before it, at least. Slow waves have no valley.
 const MIN_PROMINENCE: f32 = 0.1;
 
-/// Shortest correlation window, in samples at 16 kHz: 7.5 ms.
-const MIN_WINDOW: usize = 120;
+/// Shortest correlation window, in samples at 16 kHz: 17.5 ms.
+const MIN_WINDOW: usize = 280;
 
 /// Length of the correlation window in periods, once that is longer than [`MIN_WINDOW`].
-const WINDOW_PERIODS: f32 = 1.25;
+const WINDOW_PERIODS: f32 = 1.5;
 
 /// Power per sample that is added to both energies: quieter periodic sound than -75 dBFS counts as noise.
 const NOISE_POWER: f32 = 3e-8;
@@ -41,10 +42,10 @@ const MIN_CORRELATION: f32 = 0.3;
 
 /// Handicap of a candidate per octave below the highest F0: decides for the true period among its multiples, which
 /// correlate as well.
-const OCTAVE_HANDICAP: f32 = 0.05;
+const OCTAVE_HANDICAP: f32 = 0.1;
 
 /// Weight of the whitened signal's vote: what a candidate's correlation falls short of the best one's there.
-const WHITENED_WEIGHT: f32 = 0.3;
+const WHITENED_WEIGHT: f32 = 0.45;
 
 /// One possible period.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,12 +63,19 @@ pub struct Candidate {
 pub struct Candidates {
     list: [Candidate; MAX_CANDIDATES],
     len: usize,
+    /// Lowest F0 that could be seen, in Hz.
+    pub lowest_hz: f32,
 }
 
 impl Candidates {
     /// The candidates, in no particular order.
     pub fn as_slice(&self) -> &[Candidate] {
         &self.list[..self.len]
+    }
+
+    /// The candidate of most merit; all zeros when there is none.
+    pub fn best(&self) -> Candidate {
+        self.as_slice().iter().copied().max_by(|a, b| a.merit.total_cmp(&b.merit)).unwrap_or_default()
     }
 
     /// Keeps a candidate if there is room or it beats the worst.
@@ -84,7 +92,34 @@ impl Candidates {
     }
 }
 
-/// Finds the candidates of the frame in the middle of its line.
+/// Frames after the one in the middle of the line for which candidates can be found with shorter windows.
+pub const PREVIEW_FRAMES: usize = 2;
+
+/// A place in the line and how far the samples around it may be used.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    centre: usize,
+    reach: usize,
+}
+
+impl Spot {
+    /// The frame that comes `ahead` hops after the one in the middle.
+    fn new(ahead: usize) -> Self {
+        Self { centre: REACH + ahead * F0_HOP_LEN, reach: REACH - ahead * F0_HOP_LEN }
+    }
+
+    /// Longest lag that can be looked at: one period against the next, and a margin for its neighbours.
+    fn max_lag(self) -> usize {
+        MAX_LAG.min(self.reach - 3)
+    }
+
+    /// Correlation window for a lag, in samples at 16 kHz.
+    fn window_len(self, lag: usize) -> usize {
+        ((lag as f32 * WINDOW_PERIODS) as usize).max(MIN_WINDOW).min(2 * self.reach - lag - 2)
+    }
+}
+
+/// Finds the candidates of the frame in the middle of its line, and of the next ones as far as they can be seen.
 #[derive(Debug)]
 pub struct CandidateFinder {
     /// Prefiltered samples around the frame centre, which lies at index [`REACH`].
@@ -134,12 +169,28 @@ impl CandidateFinder {
             *energy = sum;
         }
         self.noise_power = NOISE_POWER + NOISE_SHARE * sum as f32 / LINE_LEN as f32;
+        self.whitener.whiten(&self.line, &mut self.whitened);
+        self.find(Spot::new(0), candidates);
+        for candidate in &mut candidates.list[..candidates.len] {
+            candidate.f0_hz = F0_RATE as f32 / self.refine(F0_RATE as f32 / candidate.f0_hz);
+        }
+    }
+
+    /// Finds the candidates of the frame that comes `ahead` (1 or 2) hops later, with the audio that is there; low
+    /// F0 cannot be seen yet.
+    pub fn preview(&mut self, ahead: usize, candidates: &mut Candidates) {
+        self.find(Spot::new(ahead.min(PREVIEW_FRAMES)), candidates);
+    }
+
+    fn find(&mut self, spot: Spot, candidates: &mut Candidates) {
         candidates.len = 0;
-        for lag in VALLEY_LAG..=MAX_LAG {
-            self.correlation[lag] = self.correlate(lag, window_len(lag));
+        let max_lag = spot.max_lag();
+        candidates.lowest_hz = F0_RATE as f32 / (max_lag - 1) as f32;
+        for lag in VALLEY_LAG..=max_lag {
+            self.correlation[lag] = self.correlate(spot, lag, spot.window_len(lag));
         }
         let mut valley = self.correlation[VALLEY_LAG];
-        for lag in VALLEY_LAG + 1..MAX_LAG {
+        for lag in VALLEY_LAG + 1..max_lag {
             let [before, peak, after] = [-1, 0, 1].map(|step: isize| self.correlation[lag.wrapping_add_signed(step)]);
             valley = valley.min(peak);
             if lag <= MIN_LAG || peak < MIN_CORRELATION.max(valley + MIN_PROMINENCE) || peak < before || peak <= after {
@@ -151,23 +202,16 @@ impl CandidateFinder {
                 candidates.offer(candidate);
             }
         }
-        self.vote(&mut candidates.list[..candidates.len]);
-        for candidate in &mut candidates.list[..candidates.len] {
-            candidate.f0_hz = F0_RATE as f32 / self.refine(F0_RATE as f32 / candidate.f0_hz);
-        }
+        self.vote(spot, &mut candidates.list[..candidates.len]);
     }
 
     /// Lowers the merit of candidates that the whitened signal does not confirm: half of a period passes for one when
     /// a formant makes the even harmonics strong, but not once all harmonics are equal.
-    fn vote(&mut self, candidates: &mut [Candidate]) {
-        if candidates.len() < 2 {
-            return;
-        }
-        self.whitener.whiten(&self.line, &mut self.whitened);
+    fn vote(&self, spot: Spot, candidates: &mut [Candidate]) {
         let mut votes = [0.0_f32; MAX_CANDIDATES];
         for (vote, candidate) in votes.iter_mut().zip(candidates.iter()) {
             let lag = (F0_RATE as f32 / candidate.f0_hz).round() as usize;
-            let [before, at, after] = [lag - 1, lag, lag + 1].map(|lag| self.whitened_correlation(lag));
+            let [before, at, after] = [lag - 1, lag, lag + 1].map(|lag| self.whitened_correlation(spot, lag));
             let is_peak = at >= before && at >= after;
             *vote = if is_peak { crest(before, at, after) } else { before.max(after) }.clamp(0.0, 1.0);
         }
@@ -177,9 +221,9 @@ impl CandidateFinder {
         }
     }
 
-    fn whitened_correlation(&self, lag: usize) -> f32 {
-        let window = window_len(lag);
-        let start = REACH - (window + lag) / 2;
+    fn whitened_correlation(&self, spot: Spot, lag: usize) -> f32 {
+        let window = spot.window_len(lag);
+        let start = spot.centre - (window + lag) / 2;
         let (a, b) = (&self.whitened[start..start + window], &self.whitened[start + lag..start + lag + window]);
         let noise = self.noise_power * window as f32;
         dot(a, b) / ((dot(a, a) + noise) * (dot(b, b) + noise)).sqrt()
@@ -191,9 +235,9 @@ impl CandidateFinder {
         Candidate { f0_hz, correlation, merit }
     }
 
-    /// Correlation of two windows that lie `lag` apart, symmetric around the frame centre.
-    fn correlate(&self, lag: usize, window: usize) -> f32 {
-        let start = REACH - (window + lag) / 2;
+    /// Correlation of two windows that lie `lag` apart, symmetric around the spot.
+    fn correlate(&self, spot: Spot, lag: usize, window: usize) -> f32 {
+        let start = spot.centre - (window + lag) / 2;
         let (a, b) = (&self.line[start..start + window], &self.line[start + lag..start + lag + window]);
         let energy_of = |from: usize| (self.energy[from + window] - self.energy[from]) as f32;
         let noise = self.noise_power * window as f32;
@@ -210,7 +254,7 @@ impl CandidateFinder {
             let lag = aim.round() as usize;
             let window = ((WINDOW_PERIODS * period) as usize).max(240).min(LINE_LEN - lag - 2);
             let [before, peak, after] =
-                [-1, 0, 1].map(|step: isize| self.correlate(lag.wrapping_add_signed(step), window));
+                [-1, 0, 1].map(|step: isize| self.correlate(Spot::new(0), lag.wrapping_add_signed(step), window));
             let is_peak = peak >= before && peak >= after && peak > reference - 0.05;
             if !is_peak && multiple > 1.0 {
                 break;
@@ -229,33 +273,5 @@ impl CandidateFinder {
     }
 }
 
-/// Correlation window for a lag, in samples at 16 kHz.
-fn window_len(lag: usize) -> usize {
-    ((lag as f32 * WINDOW_PERIODS) as usize).max(MIN_WINDOW).min(LINE_LEN - lag - 2)
-}
-
 /// Longest lag on which a period is refined, in samples at 16 kHz: 10 ms.
 const REFINE_SPAN: f32 = 160.0;
-
-/// Height of the cosine through three equally spaced points whose middle is highest. Near the top a correlation is
-/// a sum of cosines; the parabola is too low by several percent when the signal reaches a third of the Nyquist
-/// frequency, which would favour multiples of the period that fall on whole samples.
-fn crest(before: f32, peak: f32, after: f32) -> f32 {
-    let cosine = (before + after) / (2.0 * peak);
-    let sine = (1.0 - cosine * cosine).max(0.0).sqrt();
-    if !(-0.9..0.995).contains(&cosine) {
-        return parabola(before, peak, after).1;
-    }
-    let slope = (after - before) / (2.0 * sine);
-    (peak * peak + slope * slope).sqrt()
-}
-
-/// Offset (in `-0.5..=0.5`) and height of the parabola through three equally spaced points whose middle is highest.
-fn parabola(before: f32, peak: f32, after: f32) -> (f32, f32) {
-    let curvature = before - 2.0 * peak + after;
-    if curvature >= 0.0 {
-        return (0.0, peak);
-    }
-    let offset = (0.5 * (before - after) / curvature).clamp(-0.5, 0.5);
-    (offset, peak - 0.25 * (before - after) * offset)
-}

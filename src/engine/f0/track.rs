@@ -1,20 +1,32 @@
 //! Chooses one candidate per frame, or none, so that the track is smooth: dynamic programming over time.
 
 use super::F0Frame;
-use super::candidates::{Candidates, MAX_CANDIDATES};
+use super::candidates::{Candidates, MAX_CANDIDATES, PREVIEW_FRAMES};
 
-/// States of a frame: unvoiced and the candidates.
-const STATES: usize = MAX_CANDIDATES + 1;
+/// States of a frame: unvoiced, the candidates, and out of sight.
+const STATES: usize = MAX_CANDIDATES + 2;
 
-/// Correlation at which voiced and unvoiced are equally dear.
-const VOICED_CORRELATION: f32 = 0.55;
+/// Cost of calling a certainly voiced frame unvoiced, or the other way round.
+const VOICING_WEIGHT: f32 = 0.5;
 
 /// Cost of a change between voiced and unvoiced.
 const VOICING_CHANGE: f32 = 0.08;
 
+/// Cost of going on unseen: a voice too low for a preview.
+const HIDDEN: f32 = 0.15;
+
 /// Cost per octave of F0 change between neighbouring frames, and its bound.
 const GLIDE_PER_OCTAVE: f32 = 0.5;
-const GLIDE_MAX: f32 = 0.35;
+const GLIDE_MAX: f32 = 0.5;
+
+/// What is known about one frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Observation {
+    /// Possible periods.
+    pub candidates: Candidates,
+    /// Probability of being voiced, in `0.0..=1.0`.
+    pub voicing: f32,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
@@ -35,7 +47,7 @@ struct Column {
 /// The running dynamic programme; decides `lag` frames after a frame came.
 #[derive(Debug)]
 pub struct Track {
-    /// The newest `lag + 1` columns as a ring.
+    /// The newest `lag + 1` columns, as a ring.
     columns: Box<[Column]>,
     newest: usize,
 }
@@ -48,8 +60,7 @@ const START: Column = Column {
 impl Track {
     /// A track that begins unvoiced.
     pub fn new(lag: usize) -> Self {
-        // One column more than needed for the answer: the predecessor of the oldest is still being read.
-        Self { columns: vec![START; lag + 2].into_boxed_slice(), newest: 0 }
+        Self { columns: vec![START; lag + 1].into_boxed_slice(), newest: 0 }
     }
 
     /// Begins again.
@@ -58,55 +69,83 @@ impl Track {
         self.newest = 0;
     }
 
-    /// Adds a frame and returns the one that came `lag` frames before.
-    pub fn push(&mut self, candidates: &Candidates) -> F0Frame {
-        let before = self.columns[self.newest];
+    /// Adds a frame and returns the one that came `lag` frames before. `previews` are the next frames as far as they
+    /// can be seen; they count for this decision and are forgotten.
+    pub fn push(&mut self, frame: &Observation, previews: &[Observation]) -> F0Frame {
+        let column = Column::after(&self.columns[self.newest], frame);
         self.newest = (self.newest + 1) % self.columns.len();
-        let column = &mut self.columns[self.newest];
-        let voicing = candidates.as_slice().iter().map(|c| c.correlation).fold(0.0, f32::max);
-        let best_merit = candidates.as_slice().iter().map(|c| c.merit).fold(0.0, f32::max);
-        column.len = 1 + candidates.as_slice().len();
-        column.states[0] = State {
-            frame: F0Frame { f0_hz: 0.0, voicing },
-            cost: 1.0 - VOICED_CORRELATION + (best_merit - VOICED_CORRELATION).max(0.0),
-            ..State::default()
-        };
-        for (state, candidate) in column.states[1..].iter_mut().zip(candidates.as_slice()) {
-            *state = State {
-                frame: F0Frame { f0_hz: candidate.f0_hz, voicing: candidate.correlation },
-                log2_f0: candidate.f0_hz.log2(),
-                cost: 1.0 - candidate.merit,
-                from: 0,
-            };
+        self.columns[self.newest] = column;
+        let mut ahead = [START; PREVIEW_FRAMES + 1];
+        ahead[0] = column;
+        let previews = &previews[..previews.len().min(PREVIEW_FRAMES)];
+        for (index, preview) in previews.iter().enumerate() {
+            ahead[index + 1] = Column::after(&ahead[index], preview);
         }
-        let mut cheapest = f32::INFINITY;
-        for state in &mut column.states[..column.len] {
-            let mut best = (f32::INFINITY, 0);
-            for (index, previous) in before.states[..before.len].iter().enumerate() {
-                let cost = previous.cost + change_cost(previous, state);
-                if cost < best.0 {
-                    best = (cost, index);
-                }
-            }
-            state.cost += best.0;
-            state.from = best.1 as u8;
-            cheapest = cheapest.min(state.cost);
+        let mut state = ahead[previews.len()].cheapest();
+        for column in ahead[1..=previews.len()].iter().rev() {
+            state = usize::from(column.states[state].from);
         }
-        column.states.iter_mut().for_each(|state| state.cost -= cheapest);
-        self.decided()
+        self.decided(state)
     }
 
-    /// Follows the best path back to the oldest frame that is kept.
-    fn decided(&self) -> F0Frame {
-        let newest = &self.columns[self.newest];
-        let mut index = (0..newest.len).min_by(|&a, &b| newest.states[a].cost.total_cmp(&newest.states[b].cost));
+    /// Follows the path that ends in a state of the newest column back to the oldest frame that is kept.
+    fn decided(&self, mut state: usize) -> F0Frame {
         let mut position = self.newest;
-        for _ in 0..self.columns.len() - 2 {
-            index = index.map(|index| usize::from(self.columns[position].states[index].from));
+        for _ in 0..self.columns.len() - 1 {
+            state = usize::from(self.columns[position].states[state].from);
             position = (position + self.columns.len() - 1) % self.columns.len();
         }
-        index.map_or(F0Frame::default(), |index| self.columns[position].states[index].frame)
+        self.columns[position].states[state].frame
     }
+}
+
+impl Column {
+    /// The column of a frame that follows another.
+    fn after(before: &Column, observation: &Observation) -> Self {
+        let Observation { candidates, voicing } = observation;
+        let voicing = *voicing;
+        let best_merit = candidates.best().merit;
+        let mut column = START;
+        column.states[0].frame.voicing = voicing;
+        column.states[0].cost = VOICING_WEIGHT * voicing;
+        for candidate in candidates.as_slice() {
+            column.states[column.len] = State {
+                frame: F0Frame { f0_hz: candidate.f0_hz, voicing },
+                log2_f0: candidate.f0_hz.log2(),
+                cost: VOICING_WEIGHT * (1.0 - voicing) + best_merit - candidate.merit,
+                from: 0,
+            };
+            column.len += 1;
+        }
+        let visible = column.len;
+        let previous = &before.states[..before.len];
+        for state in &mut column.states[..visible] {
+            let cost_from = |from: &State| from.cost + change_cost(from, state);
+            let (index, cost) = cheapest(previous.iter().map(cost_from));
+            state.cost += cost;
+            state.from = index as u8;
+        }
+        // A voice that is too low to be seen in a preview goes on as it was.
+        let hidden = |from: &State| from.frame.f0_hz > 0.0 && from.frame.f0_hz < candidates.lowest_hz;
+        let cost_from = |from: &State| if hidden(from) { from.cost + HIDDEN } else { f32::INFINITY };
+        let (index, cost) = cheapest(previous.iter().map(cost_from));
+        if cost.is_finite() {
+            column.states[visible] = State { cost, from: index as u8, ..previous[index] };
+            column.len += 1;
+        }
+        let (_, least) = cheapest(column.states[..column.len].iter().map(|state| state.cost));
+        column.states.iter_mut().for_each(|state| state.cost -= least);
+        column
+    }
+
+    fn cheapest(&self) -> usize {
+        cheapest(self.states[..self.len].iter().map(|state| state.cost)).0
+    }
+}
+
+/// Index and value of the least cost; the first of equals.
+fn cheapest(costs: impl Iterator<Item = f32>) -> (usize, f32) {
+    costs.enumerate().fold((0, f32::INFINITY), |best, item| if item.1 < best.1 { item } else { best })
 }
 
 fn change_cost(from: &State, to: &State) -> f32 {

@@ -1,0 +1,61 @@
+//! How voiced a frame is: correlation, level against the recent past, and how much of the power is low.
+
+use super::F0_HOP_LEN;
+use crate::dsp::dot;
+
+/// Weights of the logistic model `1 / (1 + exp(-(BIAS + sum weight * feature)))`.
+const BIAS: f32 = -3.2;
+const CORRELATION_WEIGHT: f32 = 7.8;
+const LEVEL_WEIGHT: f32 = 0.08;
+const LOW_BAND_WEIGHT: f32 = 0.035;
+
+/// Decay of the recent peak power per hop: 3 dB per second.
+const PEAK_DECAY: f32 = 0.993_116;
+
+/// Power under which nothing counts as loud: -70 dBFS.
+const QUIET: f32 = 1e-7;
+
+/// Hops of power that are kept.
+const HOPS: usize = 4;
+
+/// Streaming voicing evidence.
+#[derive(Clone, Debug, Default)]
+pub struct VoicingEvidence {
+    /// Mean power per hop of the whole band and of what the prefilter passes, newest last.
+    powers: [(f32, f32); HOPS],
+    /// Recent largest power of a frame in the low band.
+    peak: f32,
+}
+
+impl VoicingEvidence {
+    /// Forgets all audio.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes a hop before and after the prefilter.
+    pub fn push(&mut self, hop: &[f32], filtered: &[f32; F0_HOP_LEN]) {
+        self.powers.rotate_left(1);
+        let len = F0_HOP_LEN as f32;
+        self.powers[HOPS - 1] = (dot(hop, hop) / len, dot(filtered, filtered) / len);
+        let (_, low) = self.power(0);
+        self.peak = (self.peak * PEAK_DECAY).max(low);
+    }
+
+    /// Power around a frame centre that lies `ahead` (0 to 2) hops after the newest frame's, which in turn lies between
+    /// the first and the second of the four hops: of the whole band and of the low band.
+    fn power(&self, ahead: usize) -> (f32, f32) {
+        let (a, b) = (self.powers[ahead], self.powers[ahead + 1]);
+        (0.5 * (a.0 + b.0), 0.5 * (a.1 + b.1))
+    }
+
+    /// Probability that the frame `ahead` (0 to 2) hops after the newest is voiced, given the correlation of its best
+    /// candidate.
+    pub fn voicing(&self, ahead: usize, correlation: f32) -> f32 {
+        let (whole, low) = self.power(ahead);
+        let level_db = 10.0 * ((low + QUIET) / (self.peak + QUIET)).log10().min(0.0);
+        let low_band_db = 10.0 * ((low + QUIET) / (whole + QUIET)).log10().min(0.0);
+        let sum = BIAS + CORRELATION_WEIGHT * correlation + LEVEL_WEIGHT * level_db + LOW_BAND_WEIGHT * low_band_db;
+        1.0 / (1.0 + (-sum).exp())
+    }
+}
