@@ -12,6 +12,8 @@ pub mod audio_file;
 pub mod bridge;
 pub mod clone;
 pub mod dsp;
+#[cfg(feature = "plugin")]
+pub mod editor;
 pub mod engine;
 pub mod onnx;
 pub mod voice;

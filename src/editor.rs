@@ -1,0 +1,96 @@
+//! The editor: one window, drawn from an [`EditorModel`] and the parameters behind a [`ControlAccess`].
+//!
+//! Runs on the thread of the editor's window. It reads telemetry and parameters and asks for everything else by
+//! [`Request`]s; it never waits for the audio thread, the worker or the host. [`editor_ui`] is a function of what it is
+//! given, so that the same picture is drawn in a host, in the standalone program and in a test.
+
+pub mod control;
+pub mod knob;
+pub mod knobs_ui;
+pub mod meters_ui;
+pub mod model;
+pub mod note;
+mod paint;
+pub mod pitch_ui;
+pub mod status_text;
+pub mod status_ui;
+mod switch;
+pub mod theme;
+pub mod trace;
+pub mod voices_ui;
+
+use egui::{Rect, Ui, pos2, vec2};
+
+use control::ControlAccess;
+use meters_ui::Meter;
+use model::{EditorModel, Request};
+use pitch_ui::PitchAxis;
+use voices_ui::VoiceSearch;
+
+/// Size of a new window, in points.
+pub const DEFAULT_SIZE: (f32, f32) = (980.0, 660.0);
+/// Smallest size at which everything has its place, in points.
+pub const LEAST_SIZE: (f32, f32) = (820.0, 540.0);
+
+/// What the editor remembers between pictures; belongs to one window.
+#[derive(Clone, Debug, Default)]
+pub struct EditorView {
+    /// Input meter.
+    pub input_meter: Meter,
+    /// Output meter.
+    pub output_meter: Meter,
+    axis: PitchAxis,
+    search: VoiceSearch,
+    trouble: usize,
+}
+
+/// Draws the whole editor into `ui` and returns what the reader asked for. `passed_s` is the time since the last
+/// picture, in seconds.
+pub fn editor_ui(
+    ui: &mut Ui,
+    view: &mut EditorView,
+    model: &EditorModel,
+    access: &dyn ControlAccess,
+    passed_s: f32,
+) -> Vec<Request> {
+    let mut requests = Vec::new();
+    view.input_meter.update(model.reading.input_peak, passed_s);
+    view.output_meter.update(model.reading.output_peak, passed_s);
+    view.axis.follow(&model.trace, passed_s);
+
+    let window = ui.max_rect();
+    ui.painter().rect_filled(window, 0.0, theme::BACKGROUND);
+    // A smaller window shows the upper left of a whole editor rather than a squeezed one.
+    let size = window.size().max(vec2(LEAST_SIZE.0, LEAST_SIZE.1));
+    let area = Rect::from_min_size(window.min, size).shrink2(vec2(theme::GAP + 2.0, theme::GAP));
+    let gap = theme::GAP;
+
+    let header = Rect::from_min_size(area.min, vec2(area.width(), status_ui::HEADER_HEIGHT));
+    let footer = Rect::from_min_max(pos2(area.left(), area.bottom() - status_ui::FOOTER_HEIGHT), area.max);
+    status_ui::header_ui(ui, header, model, access);
+    let mut top = header.bottom() + gap;
+    if !model.troubles.is_empty() {
+        let notice = Rect::from_min_size(pos2(area.left(), top), vec2(area.width(), status_ui::NOTICE_HEIGHT));
+        view.trouble = view.trouble.min(model.troubles.len() - 1);
+        status_ui::notice_ui(ui, notice, &model.troubles, &mut view.trouble, &mut requests);
+        top = notice.bottom() + gap;
+    }
+
+    let body = Rect::from_min_max(pos2(area.left(), top), pos2(area.right(), footer.top() - gap + 4.0));
+    let voices_width = (body.width() * 0.27).clamp(244.0, 320.0);
+    let voices = Rect::from_min_size(body.min, vec2(voices_width, body.height()));
+    voices_ui::voices_ui(ui, voices, model, &mut view.search, access, &mut requests);
+
+    let right = Rect::from_min_max(pos2(voices.right() + gap, body.top()), body.max);
+    let singer = Rect::from_min_max(pos2(right.left(), right.bottom() - status_ui::SINGER_HEIGHT), right.max);
+    let knobs = Rect::from_min_max(
+        pos2(right.left(), singer.top() - gap - knobs_ui::HEIGHT),
+        pos2(right.right(), singer.top() - gap),
+    );
+    let pitch = Rect::from_min_max(right.min, pos2(right.right(), knobs.top() - gap));
+    pitch_ui::pitch_ui(ui, pitch, model, &view.axis);
+    knobs_ui::knobs_ui(ui, knobs, access, &mut view.input_meter, &mut view.output_meter);
+    status_ui::singer_ui(ui, singer, model, access, &mut requests);
+    status_ui::footer_ui(ui, footer, model, access, &mut requests);
+    requests
+}

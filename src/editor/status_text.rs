@@ -1,0 +1,189 @@
+//! Sentences about the state of Coffre for somebody who sings, not programs. Pure functions, no drawing.
+
+use super::model::{ProfileState, Reading, RunState, Trouble};
+
+/// How serious a state is; decides the colour of its dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should be.
+    Good,
+    /// Waiting for something.
+    Waiting,
+    /// Something is wrong.
+    Bad,
+}
+
+/// The word for what Coffre does, and how serious it is.
+pub fn headline(reading: &Reading, bypassed: bool) -> (Mood, &'static str) {
+    match reading.run {
+        RunState::Stopped => (Mood::Bad, "Stopped"),
+        RunState::Idle => (Mood::Waiting, "Waiting for the host"),
+        RunState::Starting => (Mood::Waiting, "Getting ready"),
+        _ if bypassed => (Mood::Waiting, "Bypassed"),
+        RunState::Late => (Mood::Bad, "Too slow"),
+        RunState::Live => (Mood::Good, "Live"),
+    }
+}
+
+/// What the headline means.
+pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
+    match reading.run {
+        RunState::Stopped => "The conversion has stopped. You hear your own voice or silence, as chosen under “If late”.",
+        RunState::Idle => "The host has not started the audio yet. Press play, or switch the audio on.",
+        RunState::Starting => "Voices are being loaded. This takes a moment; then the other voice comes in by itself.",
+        _ if bypassed => "Your own voice passes through, with the same delay.",
+        RunState::Late => {
+            "The computer did not finish in time. Choose a larger block in the host, close other programs, or use the Mix delay."
+        }
+        RunState::Live => "What you sing comes out in the other voice.",
+    }
+}
+
+/// The delay that the host is told, in milliseconds; `None` before the host has said its rate.
+pub fn latency_ms(reading: &Reading) -> Option<f32> {
+    let rate = reading.sample_rate_hz;
+    (rate.is_finite() && rate > 0.0).then(|| reading.latency_samples as f32 * 1000.0 / rate)
+}
+
+/// The delay as text.
+pub fn latency_text(reading: &Reading) -> String {
+    latency_ms(reading).map_or_else(|| "Delay –".to_owned(), |ms| format!("Delay {ms:.0} ms"))
+}
+
+/// How often the computer was late.
+pub fn late_text(reading: &Reading) -> String {
+    match reading.late_hops {
+        0 => "Never late".to_owned(),
+        1 => "Late once".to_owned(),
+        count if count < 10_000 => format!("Late {count} times"),
+        _ => "Late very often".to_owned(),
+    }
+}
+
+/// Computing time as text; empty while unknown.
+pub fn load_text(reading: &Reading) -> String {
+    if reading.load.is_finite() && reading.load > 0.0 {
+        format!("{:.0} % of one core", (reading.load * 100.0).min(999.0))
+    } else {
+        String::new()
+    }
+}
+
+/// The progress of learning the singer.
+pub fn profile_text(profile: ProfileState) -> String {
+    match profile {
+        ProfileState::Nothing => "Sing for about 20 seconds".to_owned(),
+        ProfileState::Learning(share) => {
+            let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+            // 100 % is said by `Learned` alone.
+            format!("Learning the singer … {:.0} %", (share * 100.0).floor().min(99.0))
+        }
+        ProfileState::Learned => "Knows the singer".to_owned(),
+    }
+}
+
+/// What the profile is for.
+pub fn profile_explanation(profile: ProfileState) -> &'static str {
+    match profile {
+        ProfileState::Nothing => {
+            "Coffre has not heard this singer yet and works with a general idea of a voice. After about 20 seconds of singing it knows the register and the colour, and the result gets closer."
+        }
+        ProfileState::Learning(_) => {
+            "Coffre listens to register and colour of this singer. Go on singing; the sound does not jump when it is done."
+        }
+        ProfileState::Learned => {
+            "Register and colour of this singer are known and saved with the session. Choose “Learn again” when somebody else sings on this track."
+        }
+    }
+}
+
+/// A trouble in two sentences: what it is, and what helps.
+pub fn trouble_text(trouble: &Trouble) -> (String, String) {
+    match trouble {
+        Trouble::Runtime { reason } => (
+            "The part that understands singing is missing.".to_owned(),
+            format!(
+                "Transpose and formant work, the voices sound less alike. Run “coffre doctor” to see where ONNX Runtime is expected. ({reason})"
+            ),
+        ),
+        Trouble::VoiceMissing { slot, name } => (
+            format!("The voice “{name}” of slot {} is not on this computer.", slot + 1),
+            "Put its file into the voices folder and choose “Look again”, or pick another voice. The session remembers it."
+                .to_owned(),
+        ),
+        Trouble::VoiceRefused { name, reason } => (
+            format!("The voice “{name}” could not be opened."),
+            format!("The voice that sounded before goes on. Get the file again from where it came from. ({reason})"),
+        ),
+        Trouble::Stopped { reason } => (
+            "The conversion has stopped.".to_owned(),
+            format!("Switch the plugin off and on again; if it happens again, run “coffre doctor”. ({reason})"),
+        ),
+        Trouble::Host { reason } => {
+            ("The host does something unusual.".to_owned(), format!("Coffre goes on. ({reason})"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live() -> Reading {
+        Reading { run: RunState::Live, sample_rate_hz: 48_000.0, latency_samples: 2256, ..Reading::default() }
+    }
+
+    #[test]
+    fn a_live_instance_says_its_delay() {
+        assert_eq!(headline(&live(), false), (Mood::Good, "Live"));
+        assert_eq!(latency_text(&live()), "Delay 47 ms");
+        assert_eq!(late_text(&live()), "Never late");
+    }
+
+    #[test]
+    fn bypass_hides_lateness_but_not_a_stop() {
+        let late = Reading { run: RunState::Late, ..live() };
+        assert_eq!(headline(&late, true).1, "Bypassed");
+        assert_eq!(headline(&late, false), (Mood::Bad, "Too slow"));
+        let stopped = Reading { run: RunState::Stopped, ..live() };
+        assert_eq!(headline(&stopped, true), (Mood::Bad, "Stopped"));
+    }
+
+    #[test]
+    fn an_unknown_rate_gives_no_number() {
+        for rate in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(latency_text(&Reading { sample_rate_hz: rate, ..live() }), "Delay –");
+        }
+    }
+
+    #[test]
+    fn learning_never_shows_a_hundred() {
+        assert_eq!(profile_text(ProfileState::Learning(0.604)), "Learning the singer … 60 %");
+        assert_eq!(profile_text(ProfileState::Learning(1.0)), "Learning the singer … 99 %");
+        assert_eq!(profile_text(ProfileState::Learning(f32::NAN)), "Learning the singer … 0 %");
+        assert_eq!(profile_text(ProfileState::Learned), "Knows the singer");
+    }
+
+    #[test]
+    fn counts_are_sentences() {
+        assert_eq!(late_text(&Reading { late_hops: 1, ..live() }), "Late once");
+        assert_eq!(late_text(&Reading { late_hops: 37, ..live() }), "Late 37 times");
+        assert_eq!(late_text(&Reading { late_hops: u64::MAX, ..live() }), "Late very often");
+    }
+
+    #[test]
+    fn every_trouble_says_what_helps() {
+        let troubles = [
+            Trouble::Runtime { reason: "no file".into() },
+            Trouble::VoiceMissing { slot: 2, name: "Alto".into() },
+            Trouble::VoiceRefused { name: "Alto".into(), reason: "cut short".into() },
+            Trouble::Stopped { reason: "boom".into() },
+            Trouble::Host { reason: "rate".into() },
+        ];
+        for trouble in troubles {
+            let (what, remedy) = trouble_text(&trouble);
+            assert!(what.ends_with('.') && remedy.len() > 10, "{trouble:?}");
+        }
+        assert!(trouble_text(&Trouble::VoiceMissing { slot: 2, name: "Alto".into() }).0.contains("slot 3"));
+    }
+}

@@ -1,0 +1,113 @@
+//! The last seconds of source and output F0, one point per hop. Fixed size; knows nothing of drawing.
+
+/// Points kept: ten seconds of 10 ms hops.
+pub const TRACE_LEN: usize = 1000;
+
+/// One hop's F0 in Hz; 0.0 = unvoiced.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PitchPoint {
+    /// F0 of the source.
+    pub source_hz: f32,
+    /// F0 commanded for the output.
+    pub output_hz: f32,
+}
+
+/// A ring of the latest [`TRACE_LEN`] hops.
+#[derive(Clone, Debug)]
+pub struct PitchTrace {
+    points: Vec<PitchPoint>,
+    /// Where the next point goes; the oldest point once the ring is full.
+    next: usize,
+}
+
+impl Default for PitchTrace {
+    fn default() -> Self {
+        Self { points: Vec::with_capacity(TRACE_LEN), next: 0 }
+    }
+}
+
+impl PitchTrace {
+    /// Appends a hop. Values that are not finite or not in `20.0..=5000.0` count as unvoiced.
+    pub fn push(&mut self, point: PitchPoint) {
+        let clean = |hz: f32| if (20.0..=5000.0).contains(&hz) { hz } else { 0.0 };
+        let point = PitchPoint { source_hz: clean(point.source_hz), output_hz: clean(point.output_hz) };
+        if self.points.len() < TRACE_LEN {
+            self.points.push(point);
+        } else {
+            self.points[self.next] = point;
+        }
+        self.next = (self.next + 1) % TRACE_LEN;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.points.clear();
+        self.next = 0;
+    }
+
+    /// Number of points, at most [`TRACE_LEN`].
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Whether there is no point.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// The points from newest to oldest; the index is the age in hops.
+    pub fn newest_first(&self) -> impl Iterator<Item = PitchPoint> + '_ {
+        let len = self.points.len();
+        (1..=len).map(move |age| self.points[(self.next + TRACE_LEN - age) % TRACE_LEN])
+    }
+
+    /// The newest voiced value of a curve within the last `hops` hops.
+    pub fn latest_hz(&self, hops: usize, of: impl Fn(&PitchPoint) -> f32) -> Option<f32> {
+        self.newest_first().take(hops).map(|point| of(&point)).find(|hz| *hz > 0.0)
+    }
+
+    /// Lowest and highest voiced F0 of both curves, if any.
+    pub fn extent_hz(&self) -> Option<(f32, f32)> {
+        let voiced = self.points.iter().flat_map(|point| [point.source_hz, point.output_hz]).filter(|hz| *hz > 0.0);
+        voiced.fold(None, |extent, hz| match extent {
+            None => Some((hz, hz)),
+            Some((low, high)) => Some((hz.min(low), hz.max(high))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_comes_first_after_wrapping() {
+        let mut trace = PitchTrace::default();
+        for index in 0..TRACE_LEN + 3 {
+            trace.push(PitchPoint { source_hz: 100.0 + index as f32, output_hz: 0.0 });
+        }
+        let newest: Vec<f32> = trace.newest_first().take(2).map(|point| point.source_hz).collect();
+        assert_eq!(newest, [1102.0, 1101.0]);
+        assert_eq!(trace.newest_first().count(), TRACE_LEN);
+        assert_eq!(trace.newest_first().last().map(|point| point.source_hz), Some(103.0));
+    }
+
+    #[test]
+    fn nonsense_counts_as_unvoiced() {
+        let mut trace = PitchTrace::default();
+        for hz in [f32::NAN, f32::INFINITY, -440.0, 1e9, 3.0] {
+            trace.push(PitchPoint { source_hz: hz, output_hz: hz });
+        }
+        assert_eq!(trace.extent_hz(), None);
+        assert_eq!(trace.latest_hz(100, |point| point.source_hz), None);
+    }
+
+    #[test]
+    fn latest_looks_back_only_so_far() {
+        let mut trace = PitchTrace::default();
+        trace.push(PitchPoint { source_hz: 220.0, output_hz: 440.0 });
+        trace.push(PitchPoint::default());
+        assert_eq!(trace.latest_hz(1, |point| point.source_hz), None);
+        assert_eq!(trace.latest_hz(2, |point| point.output_hz), Some(440.0));
+    }
+}

@@ -1,0 +1,381 @@
+//! The voice list with its search, and the slots below it. Runs on the editor's thread; asks for changes by
+//! [`Request`]s.
+
+use egui::{Align2, CornerRadius, Key, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder};
+use egui::{WidgetInfo, pos2, vec2};
+
+use super::control::{Control, ControlAccess};
+use super::model::{Consent, EditorModel, Request, SlotContent, VoiceRow};
+use super::{paint, switch, theme};
+use crate::engine::VOICE_SLOTS;
+
+/// Height of a row of the list.
+const ROW_HEIGHT: f32 = 50.0;
+
+/// What the voice panel remembers.
+#[derive(Clone, Debug, Default)]
+pub struct VoiceSearch {
+    /// Text of the search field.
+    pub text: String,
+    /// Row of the filtered list that the arrow keys stand on.
+    cursor: usize,
+}
+
+/// Whether a voice has every word of a search text in its name, description, range or licence.
+pub fn matches(voice: &VoiceRow, search: &str) -> bool {
+    let hay = [&voice.name, &voice.description, &voice.range, &voice.licence].map(|text| text.to_lowercase());
+    search.to_lowercase().split_whitespace().all(|word| hay.iter().any(|text| text.contains(word)))
+}
+
+/// The slot that the voice parameter points at.
+pub fn present_slot(access: &dyn ControlAccess) -> usize {
+    access.step_index(Control::Voice).min(VOICE_SLOTS - 1)
+}
+
+/// The whole panel.
+pub fn voices_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    model: &EditorModel,
+    search: &mut VoiceSearch,
+    access: &dyn ControlAccess,
+    requests: &mut Vec<Request>,
+) {
+    paint::card(ui, rect);
+    let inner = rect.shrink2(vec2(10.0, 10.0));
+    let head = Rect::from_min_size(inner.min, vec2(inner.width(), 20.0));
+    let title = head.translate(vec2(4.0, 0.0));
+    paint::text_in(ui, title, Align2::LEFT_CENTER, "Voices", theme::strong(13.0), theme::TEXT);
+    look_again_ui(ui, head, requests);
+    let field = Rect::from_min_size(pos2(inner.left(), head.bottom() + 8.0), vec2(inner.width(), 30.0));
+    let shown: Vec<&VoiceRow> = model.voices.iter().filter(|voice| matches(voice, &search.text)).collect();
+    let slot = present_slot(access);
+    search_ui(ui, field, search, &shown, slot, requests);
+
+    let slots = Rect::from_min_max(pos2(inner.left(), inner.bottom() - slots_height()), inner.max);
+    let list = Rect::from_min_max(pos2(inner.left(), field.bottom() + 6.0), pos2(inner.right(), slots.top() - 10.0));
+    if list.height() > 8.0 {
+        list_ui(ui, list, model, search, &shown, slot, requests);
+    }
+    slots_ui(ui, slots, model, access, requests);
+}
+
+fn look_again_ui(ui: &mut Ui, head: Rect, requests: &mut Vec<Request>) {
+    let width = switch::button_width(ui, "Look again");
+    let rect = Rect::from_min_max(pos2(head.right() - width, head.top() - 1.0), pos2(head.right(), head.bottom() + 1.0));
+    let tip = "Looks through the voice folders for new files.";
+    if switch::button(ui, rect, ui.scope_id().with("look again"), "Look again", tip).clicked() {
+        requests.push(Request::LookForVoices);
+    }
+}
+
+fn search_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    search: &mut VoiceSearch,
+    shown: &[&VoiceRow],
+    slot: usize,
+    requests: &mut Vec<Request>,
+) {
+    let painter = ui.painter();
+    painter.rect_filled(rect, CornerRadius::same(theme::FIELD_RADIUS), theme::WELL);
+    paint::magnifier(painter, pos2(rect.left() + 15.0, rect.center().y), theme::FAINT);
+    let clear_rect = Rect::from_center_size(pos2(rect.right() - 14.0, rect.center().y), vec2(22.0, 22.0));
+    let text_rect = Rect::from_min_max(pos2(rect.left() + 26.0, rect.top()), pos2(clear_rect.left(), rect.bottom()));
+    let id = ui.scope_id().with("search");
+    // Up and down belong to the list while one types.
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    let mut moved = 0_isize;
+    if focused {
+        ui.input_mut(|input| {
+            let take = |input: &mut egui::InputState, key| input.consume_key(egui::Modifiers::NONE, key);
+            moved += isize::from(take(input, Key::ArrowDown)) - isize::from(take(input, Key::ArrowUp));
+        });
+    }
+    let edit = egui::TextEdit::singleline(&mut search.text)
+        .id(id)
+        .frame(egui::Frame::NONE)
+        .font(theme::regular(13.0))
+        .hint_text(egui::RichText::new("Search").color(theme::FAINT))
+        .align(egui::Align2::LEFT_CENTER)
+        .char_limit(80)
+        .desired_width(text_rect.width());
+    let response = ui.put(text_rect, edit).accessible_name("Search for a voice");
+    if response.changed() {
+        search.cursor = 0;
+    }
+    if moved != 0 {
+        search.cursor = search.cursor.saturating_add_signed(moved);
+    }
+    search.cursor = search.cursor.min(shown.len().saturating_sub(1));
+    if response.lost_focus()
+        && ui.input(|input| input.key_pressed(Key::Enter))
+        && let Some(voice) = shown.get(search.cursor)
+    {
+        requests.push(Request::PutVoice { slot, id: voice.id.clone() });
+        response.request_focus();
+    }
+    if response.has_focus() {
+        paint::focus_ring(ui.painter(), rect, theme::FIELD_RADIUS);
+    }
+    if !search.text.is_empty() {
+        let clear = ui.interact(clear_rect, id.with("clear"), Sense::click());
+        clear.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Clear the search"));
+        let colour = if clear.hovered() || clear.has_focus() { theme::TEXT } else { theme::DIM };
+        paint::cross(ui.painter(), clear_rect.center(), 3.5, colour);
+        if clear.clicked() {
+            search.text.clear();
+        }
+    }
+}
+
+fn list_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    model: &EditorModel,
+    search: &VoiceSearch,
+    shown: &[&VoiceRow],
+    slot: usize,
+    requests: &mut Vec<Request>,
+) {
+    if shown.is_empty() {
+        empty_list_ui(ui, rect, model, &search.text);
+        return;
+    }
+    let sounding = match &model.slots[slot] {
+        SlotContent::Ready { id, .. } => Some(id.as_str()),
+        _ => None,
+    };
+    let searching = ui.memory(|memory| memory.has_focus(ui.scope_id().with("search")));
+    let mut list = ui.new_child(UiBuilder::new().max_rect(rect).id_salt("voice list"));
+    list.set_clip_rect(rect.intersect(ui.clip_rect()));
+    list.spacing_mut().item_spacing.y = 2.0;
+    ScrollArea::vertical().auto_shrink(false).show_rows(&mut list, ROW_HEIGHT, shown.len(), |ui, rows| {
+        for index in rows {
+            let voice = shown[index];
+            let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_HEIGHT), Sense::click());
+            let chosen = sounding == Some(voice.id.as_str());
+            let marked = searching && index == search.cursor && !search.text.is_empty();
+            row_ui(ui, row, &response, voice, chosen, marked);
+            if response.clicked() && !chosen {
+                requests.push(Request::PutVoice { slot, id: voice.id.clone() });
+            }
+            if response.gained_focus() {
+                response.scroll_to_me(None);
+            }
+            response.on_hover_ui(|ui| voice_tip(ui, voice));
+        }
+    });
+}
+
+fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceRow, chosen: bool, marked: bool) {
+    let spoken = format!("{}. {} {}. {}", voice.name, voice.description, voice.range, consent_text(voice));
+    response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, chosen, &spoken));
+    let painter = ui.painter();
+    let radius = CornerRadius::same(theme::FIELD_RADIUS);
+    if chosen {
+        painter.rect_filled(row, radius, theme::ACCENT_GROUND);
+        let bar = Rect::from_min_size(row.min + vec2(0.0, 10.0), vec2(3.0, row.height() - 20.0));
+        painter.rect_filled(bar, CornerRadius::same(2), theme::ACCENT);
+    } else if response.hovered() || marked {
+        painter.rect_filled(row, radius, theme::RAISED);
+    }
+    if response.has_focus() {
+        painter.rect_stroke(row, radius, Stroke::new(1.5, theme::ACCENT), StrokeKind::Inside);
+    }
+    let inner = row.shrink2(vec2(11.0, 7.0));
+    let half = inner.height() / 2.0;
+    let first = Rect::from_min_size(inner.min, vec2(inner.width(), half));
+    let second = first.translate(vec2(0.0, half + 1.0));
+
+    let range = paint::line(ui, &voice.range, theme::regular(11.0), theme::DIM, inner.width() * 0.5);
+    let range_at = Align2::RIGHT_CENTER.align_size_within_rect(range.size(), first);
+    let name_right = if voice.range.is_empty() { first.right() } else { range_at.left() - 8.0 };
+    painter.galley(range_at.min, range, theme::DIM);
+    let name = Rect::from_min_max(first.min, pos2(name_right, first.bottom()));
+    let colour = if chosen { theme::ACCENT } else { theme::TEXT };
+    paint::text_in(ui, name, Align2::LEFT_CENTER, &voice.name, theme::strong(13.5), colour);
+
+    let right = mark_ui(ui, second, voice);
+    let about = Rect::from_min_max(second.min, pos2(right - 8.0, second.bottom()));
+    paint::text_in(ui, about, Align2::LEFT_CENTER, &voice.description, theme::regular(11.5), theme::DIM);
+}
+
+/// Licence and consent at the right end of a line; returns where they start.
+fn mark_ui(ui: &Ui, line: Rect, voice: &VoiceRow) -> f32 {
+    let known = voice.consent != Consent::Unknown;
+    let text = if voice.licence.is_empty() { if known { "" } else { "?" } } else { voice.licence.as_str() };
+    let galley = paint::line(ui, text, theme::regular(10.5), theme::DIM, line.width() * 0.4);
+    let at = Align2::RIGHT_CENTER.align_size_within_rect(galley.size(), line);
+    let empty = galley.size().x <= 0.0;
+    ui.painter().galley(at.min, galley, theme::DIM);
+    if known {
+        let x = if empty { line.right() - 5.0 } else { at.left() - 8.0 };
+        paint::tick(ui.painter(), pos2(x, line.center().y), theme::GOOD);
+        x - 5.0
+    } else {
+        at.left()
+    }
+}
+
+/// What is known about the consent, as a sentence.
+pub fn consent_text(voice: &VoiceRow) -> &'static str {
+    match voice.consent {
+        Consent::PublicDomain => "Made from recordings that were given to the public for any use.",
+        Consent::Stated => "The file states that the owner of this voice agreed.",
+        Consent::Unknown => "The file does not say whether the owner of this voice agreed. Ask before you publish.",
+    }
+}
+
+fn voice_tip(ui: &mut Ui, voice: &VoiceRow) {
+    ui.set_max_width(300.0);
+    ui.label(egui::RichText::new(&voice.name).font(theme::strong(14.0)));
+    for text in [&voice.description, &voice.range, &voice.attribution] {
+        if !text.is_empty() {
+            ui.label(text.as_str());
+        }
+    }
+    if !voice.licence.is_empty() {
+        ui.label(format!("Licence: {}", voice.licence));
+    }
+    ui.label(egui::RichText::new(consent_text(voice)).color(theme::DIM));
+    let origin = if voice.embedded { "Comes with Coffre." } else { "From your voices folder." };
+    ui.label(egui::RichText::new(origin).color(theme::DIM));
+}
+
+fn empty_list_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, search: &str) {
+    let (title, text) = if model.voices.is_empty() {
+        let folder = if model.voices_folder.is_empty() {
+            "Install Coffre again, or put voice files (.coffre) into a voices folder.".to_owned()
+        } else {
+            format!("Put voice files (.coffre) into {} and choose “Look again”.", model.voices_folder)
+        };
+        ("No voices yet".to_owned(), folder)
+    } else {
+        (format!("Nothing matches “{}”", search.trim()), "Try fewer letters, a note such as A2, or a licence.".to_owned())
+    };
+    let mut child = ui.new_child(UiBuilder::new().max_rect(rect.shrink2(vec2(6.0, 12.0))).id_salt("no voices"));
+    child.set_clip_rect(rect.intersect(ui.clip_rect()));
+    child.label(egui::RichText::new(title).font(theme::strong(13.0)));
+    child.label(egui::RichText::new(text).font(theme::regular(12.0)).color(theme::DIM));
+}
+
+/// Height of the slot area: title line, two rows of eight, line with the name.
+fn slots_height() -> f32 {
+    20.0 + 6.0 + 2.0 * 24.0 + 4.0 + 6.0 + 24.0
+}
+
+fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, requests: &mut Vec<Request>) {
+    ui.painter().hline(rect.x_range(), rect.top() - 6.0, Stroke::new(1.0, theme::RAISED));
+    let head = Rect::from_min_size(rect.min, vec2(rect.width(), 20.0));
+    let title = paint::text_in(
+        ui,
+        head.translate(vec2(4.0, 0.0)),
+        Align2::LEFT_CENTER,
+        "Slots",
+        theme::strong(13.0),
+        theme::TEXT,
+    );
+    let tip = ui.interact(title.expand(4.0), ui.scope_id().with("slots tip"), Sense::hover());
+    tip.on_hover_text("Each slot can hold a voice. Automate “Voice” in the host to change slots during the song.");
+
+    let slot = present_slot(access);
+    let gap = 4.0;
+    let size = vec2((rect.width() - 7.0 * gap) / 8.0, 24.0);
+    for index in 0..VOICE_SLOTS {
+        let (column, row) = ((index % 8) as f32, (index / 8) as f32);
+        let at = pos2(rect.left() + column * (size.x + gap), head.bottom() + 6.0 + row * (size.y + gap));
+        slot_ui(ui, Rect::from_min_size(at, size), index, slot, &model.slots[index], access);
+    }
+
+    let foot = Rect::from_min_max(pos2(rect.left() + 4.0, rect.bottom() - 22.0), rect.max);
+    let content = &model.slots[slot];
+    let mut text_right = foot.right();
+    if *content != SlotContent::Empty {
+        let width = switch::button_width(ui, "Empty");
+        let button = Rect::from_min_max(pos2(foot.right() - width, foot.top()), foot.max);
+        let tip = "Takes the voice out of this slot; your own voice stays.";
+        if switch::button(ui, button, ui.scope_id().with("empty slot"), "Empty", tip).clicked() {
+            requests.push(Request::EmptySlot { slot });
+        }
+        text_right = button.left() - 8.0;
+    }
+    let (text, colour) = slot_text(slot, content);
+    let line = Rect::from_min_max(foot.min, pos2(text_right, foot.bottom()));
+    paint::text_in(ui, line, Align2::LEFT_CENTER, &text, theme::regular(12.0), colour);
+}
+
+/// What the line below the slots says.
+fn slot_text(slot: usize, content: &SlotContent) -> (String, egui::Color32) {
+    let number = slot + 1;
+    match content {
+        SlotContent::Empty => (format!("{number} · choose a voice above"), theme::DIM),
+        SlotContent::Loading { name } => (format!("{number} · {name} is coming"), theme::DIM),
+        SlotContent::Ready { name, .. } => (format!("{number} · {name}"), theme::TEXT),
+        SlotContent::Missing { name } => (format!("{number} · {name} is missing"), theme::BAD),
+    }
+}
+
+fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, content: &SlotContent, access: &dyn ControlAccess) {
+    let response = ui.interact(rect, ui.scope_id().with(("slot", index)), Sense::click());
+    let chosen = index == slot;
+    let spoken = format!("Slot {}: {}", index + 1, content.name().unwrap_or("empty"));
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &spoken));
+    if response.clicked() && !chosen {
+        access.set_once(Control::Voice, index as f32 / (VOICE_SLOTS - 1) as f32);
+    }
+    let painter = ui.painter();
+    let radius = CornerRadius::same(5);
+    let filled = *content != SlotContent::Empty;
+    let (ground, text) = match (chosen, filled) {
+        (true, _) => (theme::ACCENT, theme::BACKGROUND),
+        (false, true) => (theme::LINE, theme::TEXT),
+        (false, false) => (if response.hovered() { theme::RAISED_HOVER } else { theme::WELL }, theme::FAINT),
+    };
+    painter.rect_filled(rect, radius, ground);
+    if response.hovered() && filled && !chosen {
+        painter.rect_stroke(rect, radius, Stroke::new(1.0, theme::DIM), StrokeKind::Inside);
+    }
+    let font = if filled || chosen { theme::strong(11.5) } else { theme::regular(11.5) };
+    painter.text(rect.center(), Align2::CENTER_CENTER, index + 1, font, text);
+    let dot = match content {
+        SlotContent::Missing { .. } => Some(theme::BAD),
+        SlotContent::Loading { .. } => Some(theme::GOOD),
+        _ => None,
+    };
+    if let Some(colour) = dot {
+        painter.circle_filled(rect.right_top() + vec2(-4.0, 4.0), 2.5, colour);
+    }
+    if response.has_focus() {
+        paint::focus_ring(painter, rect, 5);
+    }
+    response.on_hover_text(spoken);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_the_search_must_be_found() {
+        let voice = VoiceRow {
+            name: "Ember".into(),
+            description: "Warm alto, close".into(),
+            range: "A3 – D5".into(),
+            licence: "CC0".into(),
+            ..VoiceRow::default()
+        };
+        for good in ["", "  ", "ember", "ALTO em", "cc0", "a3"] {
+            assert!(matches(&voice, good), "{good:?}");
+        }
+        for bad in ["bass", "ember bass", "§"] {
+            assert!(!matches(&voice, bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_voice_is_named_in_its_slot() {
+        let (text, colour) = slot_text(4, &SlotContent::Missing { name: "Ember".into() });
+        assert_eq!((text.as_str(), colour), ("5 · Ember is missing", theme::BAD));
+    }
+}

@@ -1,0 +1,286 @@
+//! A stage for the editor without a window: parameters that remember what was done to them, a model full of life,
+//! and pictures on demand.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use coffre::editor::control::{Control, ControlAccess};
+use coffre::editor::model::{
+    Consent, EditorModel, ProfileState, Reading, Request, RunState, SlotContent, Trouble, VoiceRow,
+};
+use coffre::editor::note::hz_from_midi;
+use coffre::editor::trace::PitchPoint;
+use coffre::editor::{EditorView, editor_ui, theme};
+use egui::{Event, FullOutput, Modifiers, Pos2, RawInput, Rect, Vec2};
+
+use crate::raster::{Picture, Textures};
+
+/// What a view did to a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deed {
+    Begin(Control),
+    Set(Control, f32),
+    End(Control),
+}
+
+/// Parameters with Coffre's ranges, kept in a map.
+#[derive(Default)]
+pub struct Controls {
+    pub values: RefCell<HashMap<Control, f32>>,
+    pub deeds: RefCell<Vec<Deed>>,
+}
+
+/// Lowest, highest, default and unit of the plain value.
+fn range(control: Control) -> (f32, f32, f32, &'static str) {
+    match control {
+        Control::Voice => (1.0, 16.0, 1.0, ""),
+        Control::Transpose => (-24.0, 24.0, 0.0, " st"),
+        Control::Formant => (-6.0, 6.0, 0.0, " st"),
+        Control::Likeness => (0.0, 100.0, 60.0, " %"),
+        Control::Mix => (0.0, 100.0, 100.0, " %"),
+        Control::InputGain | Control::OutputGain => (-24.0, 24.0, 0.0, " dB"),
+        Control::Gate => (-100.0, -20.0, -60.0, " dB"),
+        Control::AutoRegister => (0.0, 1.0, 1.0, ""),
+        Control::LatencyMode | Control::Fallback | Control::Bypass => (0.0, 1.0, 0.0, ""),
+    }
+}
+
+impl ControlAccess for Controls {
+    fn normalized(&self, control: Control) -> f32 {
+        self.values.borrow().get(&control).copied().unwrap_or_else(|| self.default_normalized(control))
+    }
+
+    fn default_normalized(&self, control: Control) -> f32 {
+        let (low, high, default, _) = range(control);
+        (default - low) / (high - low)
+    }
+
+    fn step_count(&self, control: Control) -> Option<usize> {
+        match control {
+            Control::Voice => Some(15),
+            Control::AutoRegister | Control::LatencyMode | Control::Fallback | Control::Bypass => Some(1),
+            _ => None,
+        }
+    }
+
+    fn text(&self, control: Control, normalized: f32) -> String {
+        let (low, high, _, unit) = range(control);
+        let value = low + (high - low) * normalized;
+        let digits = usize::from(!matches!(control, Control::Likeness | Control::Mix)) * 2;
+        let digits = if matches!(control, Control::Gate | Control::InputGain | Control::OutputGain) { 1 } else { digits };
+        format!("{value:.digits$}{unit}")
+    }
+
+    fn parse(&self, control: Control, text: &str) -> Option<f32> {
+        let (low, high, _, unit) = range(control);
+        let value: f32 = text.trim_end_matches(unit.trim()).trim().parse().ok()?;
+        Some((value - low) / (high - low))
+    }
+
+    fn begin(&self, control: Control) {
+        self.deeds.borrow_mut().push(Deed::Begin(control));
+    }
+
+    fn set(&self, control: Control, normalized: f32) {
+        self.deeds.borrow_mut().push(Deed::Set(control, normalized));
+        let value = match self.step_count(control) {
+            Some(steps) => (normalized * steps as f32).round() / steps as f32,
+            None => normalized,
+        };
+        self.values.borrow_mut().insert(control, value);
+    }
+
+    fn end(&self, control: Control) {
+        self.deeds.borrow_mut().push(Deed::End(control));
+    }
+}
+
+/// A running window of the editor without a window.
+pub struct Stage {
+    pub ctx: egui::Context,
+    pub view: EditorView,
+    pub model: EditorModel,
+    pub controls: Controls,
+    pub requests: Vec<Request>,
+    pub size: Vec2,
+    pub scale: f32,
+    pub textures: Textures,
+    time: f64,
+}
+
+impl Stage {
+    pub fn new(model: EditorModel, size: (f32, f32), scale: f32) -> Self {
+        let ctx = egui::Context::default();
+        ctx.enable_accesskit();
+        theme::apply(&ctx);
+        let mut stage = Self {
+            ctx,
+            view: EditorView::default(),
+            model,
+            controls: Controls::default(),
+            requests: Vec::new(),
+            size: Vec2::new(size.0, size.1),
+            scale,
+            textures: Textures::default(),
+            time: 0.0,
+        };
+        stage.rest(2);
+        stage
+    }
+
+    /// Draws one picture after the given events.
+    pub fn frame(&mut self, events: Vec<Event>) -> FullOutput {
+        self.frame_with(events, Modifiers::NONE)
+    }
+
+    pub fn frame_with(&mut self, events: Vec<Event>, modifiers: Modifiers) -> FullOutput {
+        self.time += 1.0 / 30.0;
+        let mut input = RawInput {
+            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, self.size)),
+            time: Some(self.time),
+            modifiers,
+            events,
+            focused: true,
+            ..RawInput::default()
+        };
+        if let Some(viewport) = input.viewports.get_mut(&egui::ViewportId::ROOT) {
+            viewport.native_pixels_per_point = Some(self.scale);
+        }
+        let Self { ctx, view, model, controls, requests, .. } = self;
+        let output = ctx.run_ui(input, |ui| requests.extend(editor_ui(ui, view, model, controls, 1.0 / 30.0)));
+        self.textures.apply(&output.textures_delta);
+        output
+    }
+
+    pub fn rest(&mut self, frames: usize) {
+        for _ in 0..frames {
+            self.frame(Vec::new());
+        }
+    }
+
+    /// What assistive programs see: role, name and place of each node.
+    pub fn nodes(&mut self) -> Vec<(egui::accesskit::Role, String, Rect)> {
+        let update = self.frame(Vec::new()).platform_output.accesskit_update.expect("accesskit is on");
+        let of = |(_, node): &(_, egui::accesskit::Node)| {
+            let bounds = node.bounds()?;
+            let at = |x: f64, y: f64| egui::pos2(x as f32, y as f32) / self.scale;
+            let rect = Rect::from_min_max(at(bounds.x0, bounds.y0), at(bounds.x1, bounds.y1));
+            Some((node.role(), node.label().or(node.value()).unwrap_or_default().to_owned(), rect))
+        };
+        update.nodes.iter().filter_map(of).collect()
+    }
+
+    /// Middle of the first node whose name starts like this.
+    pub fn place(&mut self, name: &str) -> Pos2 {
+        let nodes = self.nodes();
+        let found = nodes.iter().find(|(_, label, _)| label.starts_with(name));
+        found.unwrap_or_else(|| panic!("no node “{name}” among {nodes:#?}")).2.center()
+    }
+
+    pub fn point_at(&mut self, pos: Pos2) {
+        self.frame(vec![Event::PointerMoved(pos)]);
+    }
+
+    pub fn button(&mut self, pos: Pos2, pressed: bool) {
+        let button = egui::PointerButton::Primary;
+        self.frame(vec![Event::PointerButton { pos, button, pressed, modifiers: Modifiers::NONE }]);
+    }
+
+    pub fn click(&mut self, pos: Pos2) {
+        self.point_at(pos);
+        self.button(pos, true);
+        self.button(pos, false);
+        self.rest(1);
+    }
+
+    pub fn key(&mut self, key: egui::Key, modifiers: Modifiers) {
+        let event = |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
+        self.frame_with(vec![event(true)], modifiers);
+        self.frame_with(vec![event(false)], modifiers);
+    }
+
+    pub fn write(&mut self, text: &str) {
+        self.frame(vec![Event::Text(text.to_owned())]);
+        self.rest(1);
+    }
+
+    /// A picture of what is shown.
+    pub fn picture(&mut self) -> Picture {
+        let output = self.frame(Vec::new());
+        let mut picture =
+            Picture::new((self.size.x * self.scale) as usize, (self.size.y * self.scale) as usize);
+        let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
+        picture.draw(&primitives, &self.textures, self.scale);
+        picture
+    }
+}
+
+/// A voice of the list.
+pub fn voice(id: &str, name: &str, description: &str, range: &str) -> VoiceRow {
+    VoiceRow {
+        id: id.into(),
+        name: name.into(),
+        description: description.into(),
+        range: range.into(),
+        licence: "CC0".into(),
+        attribution: "Recordings given to the public domain by their speaker.".into(),
+        consent: Consent::PublicDomain,
+        embedded: true,
+    }
+}
+
+/// A plugin in the middle of a song.
+pub fn lively() -> EditorModel {
+    let mut model = EditorModel {
+        reading: Reading {
+            run: RunState::Live,
+            sample_rate_hz: 48_000.0,
+            latency_samples: 2352,
+            late_hops: 0,
+            load: 0.14,
+            input_peak: 0.31,
+            output_peak: 0.42,
+            confidence: 0.9,
+            profile: ProfileState::Learning(0.6),
+        },
+        voices: vec![
+            voice("a1", "Amber", "Warm low alto, close and even", "F3 – D5"),
+            voice("b2", "Birch", "Clear, bright mezzo with light breath", "A3 – F5"),
+            voice("c3", "Cedar", "Round and calm, at home in the middle", "G3 – E5"),
+            voice("d4", "Dune", "Dry baritone with a firm edge", "A2 – F4"),
+        ],
+        device: "CPU".into(),
+        voices_folder: "~/.local/share/coffre/voices".into(),
+        ..EditorModel::default()
+    };
+    model.slots[0] = SlotContent::Ready { id: "b2".into(), name: "Birch".into() };
+    model.slots[1] = SlotContent::Ready { id: "d4".into(), name: "Dune".into() };
+    // A sung line with vibrato, rests and a slide, an octave up in the output.
+    let line = [(0, 57.0), (90, 57.0), (110, 60.0), (200, 60.0), (215, 0.0), (245, 62.0), (330, 64.0), (430, 57.0), (600, 55.0), (700, 52.0), (790, 57.0)];
+    for hop in 0..800_usize {
+        let here = line.iter().rposition(|(start, _)| *start <= hop).unwrap_or(0);
+        let (start, from) = line[here];
+        let (_, to) = line.get(here + 1).copied().unwrap_or((800, from));
+        let share = ((hop - start) as f32 / 14.0).min(1.0);
+        let midi = if from == 0.0 || hop % 190 > 178 { 0.0 } else { from + (to - from).max(-12.0) * 0.0 * share };
+        let vibrato = 0.35 * (hop as f32 * 0.33).sin() * share;
+        let slide = (1.0 - share) * -1.5;
+        let hz = if midi == 0.0 { 0.0 } else { hz_from_midi(midi + vibrato + slide) };
+        model.trace.push(PitchPoint { source_hz: hz, output_hz: hz * 2.0 });
+    }
+    model
+}
+
+/// Everything that can be missing is missing.
+pub fn troubled() -> EditorModel {
+    let mut model = lively();
+    model.reading = Reading { run: RunState::Late, late_hops: 37, profile: ProfileState::Nothing, ..model.reading };
+    model.troubles = vec![
+        Trouble::Runtime { reason: "libonnxruntime.so.1.22 was not found beside the plugin".into() },
+        Trouble::VoiceMissing { slot: 0, name: "Grandmother's kitchen radio, take 7 (final)".into() },
+        Trouble::VoiceRefused { name: "Ember".into(), reason: "the file ends early".into() },
+    ];
+    model.slots[0] = SlotContent::Missing { name: "Grandmother's kitchen radio, take 7 (final)".into() };
+    model.slots[2] = SlotContent::Loading { name: "Ember".into() };
+    model
+}
