@@ -1,7 +1,7 @@
 //! The editor: one window, drawn from an [`EditorModel`] and the parameters behind a [`ControlAccess`].
 //!
 //! Runs on the thread of the editor's window. It reads telemetry and parameters and asks for everything else by
-//! [`Request`]s; it never waits for the audio thread, the worker or the host. [`editor_ui`] is a function of what it is
+//! [`Action`]s; it never waits for the audio thread, the worker or the host. [`editor_ui`] is a function of what it is
 //! given, so that the same picture is drawn in a host, in the standalone program and in a test.
 
 pub mod control;
@@ -18,19 +18,22 @@ mod switch;
 pub mod theme;
 pub mod trace;
 pub mod voices_ui;
+mod window;
 
-use egui::{Rect, Ui, pos2, vec2};
+use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 
-use control::ControlAccess;
+use control::{Control, ControlAccess};
 use meters_ui::Meter;
-use model::{EditorModel, Request};
+use model::{Action, EditorModel};
 use pitch_ui::PitchAxis;
 use voices_ui::VoiceSearch;
 
+pub use window::{Editor, create};
+
 /// Size of a new window, in points.
-pub const DEFAULT_SIZE: (f32, f32) = (980.0, 660.0);
+pub const DEFAULT_SIZE: (f32, f32) = (1000.0, 680.0);
 /// Smallest size at which everything has its place, in points.
-pub const LEAST_SIZE: (f32, f32) = (820.0, 540.0);
+pub const LEAST_SIZE: (f32, f32) = (880.0, 600.0);
 
 /// What the editor remembers between pictures; belongs to one window.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +55,8 @@ pub fn editor_ui(
     model: &EditorModel,
     access: &dyn ControlAccess,
     passed_s: f32,
-) -> Vec<Request> {
-    let mut requests = Vec::new();
+) -> Vec<Action> {
+    let mut actions = Vec::new();
     view.input_meter.update(model.reading.input_peak, passed_s);
     view.output_meter.update(model.reading.output_peak, passed_s);
     view.axis.follow(&model.trace, passed_s);
@@ -72,25 +75,31 @@ pub fn editor_ui(
     if !model.troubles.is_empty() {
         let notice = Rect::from_min_size(pos2(area.left(), top), vec2(area.width(), status_ui::NOTICE_HEIGHT));
         view.trouble = view.trouble.min(model.troubles.len() - 1);
-        status_ui::notice_ui(ui, notice, &model.troubles, &mut view.trouble, &mut requests);
+        status_ui::notice_ui(ui, notice, &model.troubles, &mut view.trouble, &mut actions);
         top = notice.bottom() + gap;
     }
 
     let body = Rect::from_min_max(pos2(area.left(), top), pos2(area.right(), footer.top() - gap + 4.0));
     let voices_width = (body.width() * 0.27).clamp(244.0, 320.0);
     let voices = Rect::from_min_size(body.min, vec2(voices_width, body.height()));
-    voices_ui::voices_ui(ui, voices, model, &mut view.search, access, &mut requests);
+    voices_ui::voices_ui(ui, voices, model, &mut view.search, access, &mut actions);
 
     let right = Rect::from_min_max(pos2(voices.right() + gap, body.top()), body.max);
     let singer = Rect::from_min_max(pos2(right.left(), right.bottom() - status_ui::SINGER_HEIGHT), right.max);
+    let knobs_height = knobs_ui::HEIGHT.clamp(body.height() * 0.38);
     let knobs = Rect::from_min_max(
-        pos2(right.left(), singer.top() - gap - knobs_ui::HEIGHT),
+        pos2(right.left(), singer.top() - gap - knobs_height),
         pos2(right.right(), singer.top() - gap),
     );
     let pitch = Rect::from_min_max(right.min, pos2(right.right(), knobs.top() - gap));
-    pitch_ui::pitch_ui(ui, pitch, model, &view.axis);
-    knobs_ui::knobs_ui(ui, knobs, access, &mut view.input_meter, &mut view.output_meter);
-    status_ui::singer_ui(ui, singer, model, access, &mut requests);
-    status_ui::footer_ui(ui, footer, model, access, &mut requests);
-    requests
+    // While bypassed, what does not act steps back.
+    let mut acting = ui.new_child(UiBuilder::new().max_rect(right).id_salt("acting"));
+    if access.normalized(Control::Bypass) >= 0.5 {
+        acting.multiply_opacity(0.5);
+    }
+    pitch_ui::pitch_ui(&mut acting, pitch, model, &view.axis);
+    knobs_ui::knobs_ui(&mut acting, knobs, access, &mut view.input_meter, &mut view.output_meter);
+    status_ui::singer_ui(ui, singer, model, access, &mut actions);
+    status_ui::footer_ui(ui, footer, model, access, &mut actions);
+    actions
 }

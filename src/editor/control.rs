@@ -56,12 +56,21 @@ impl Control {
             Self::Formant => "Formant",
             Self::Likeness => "Likeness",
             Self::Mix => "Mix",
-            Self::InputGain => "Input",
-            Self::OutputGain => "Output",
+            Self::InputGain => "Input gain",
+            Self::OutputGain => "Output gain",
             Self::Gate => "Gate",
             Self::LatencyMode => "Delay",
             Self::Fallback => "If late",
             Self::Bypass => "Bypass",
+        }
+    }
+
+    /// The word where the place already says the rest.
+    pub fn short_label(self) -> &'static str {
+        match self {
+            Self::InputGain | Self::OutputGain => "Gain",
+            Self::AutoRegister => "Auto",
+            _ => self.label(),
         }
     }
 
@@ -73,18 +82,24 @@ impl Control {
             Self::AutoRegister => {
                 "Moves you to where the target voice is at home, by whole semitones. Coffre learns your own register first."
             }
-            Self::Formant => "Makes the voice sound smaller and brighter (up) or larger and darker (down). The melody stays.",
+            Self::Formant => {
+                "Makes the voice sound smaller and brighter (up) or larger and darker (down). The melody stays."
+            }
             Self::Likeness => {
                 "How far you go towards the other voice. Low keeps your own colour, the middle is the most natural, high comes closest to the target."
             }
             Self::Mix => "Balance between your own voice (0 %) and the converted voice (100 %).",
             Self::InputGain => "Level going into Coffre. Aim for peaks around −12 dB.",
             Self::OutputGain => "Level leaving Coffre.",
-            Self::Gate => "Everything quieter than this counts as silence, so that room noise is not turned into a voice.",
+            Self::Gate => {
+                "Everything quieter than this counts as silence, so that room noise is not turned into a voice."
+            }
             Self::LatencyMode => {
                 "Live: least delay, for singing while you hear yourself. Mix: looks further ahead and sounds better; the host lines it up."
             }
-            Self::Fallback => "What you hear in the rare moment when the computer is too slow: your own voice, or nothing.",
+            Self::Fallback => {
+                "What you hear in the rare moment when the computer is too slow: your own voice, or nothing."
+            }
             Self::Bypass => "Lets your own voice through, with the same delay.",
         }
     }
@@ -111,6 +126,20 @@ impl Control {
             }
         }
     }
+}
+
+/// A value's text as the editor shows it: no digits that say nothing, a true minus.
+pub fn tidy(text: &str) -> String {
+    let (number, unit) = match text.split_once(' ') {
+        Some((number, unit)) => (number, Some(unit)),
+        None => (text, None),
+    };
+    let Some(unit) = unit.filter(|_| number.parse::<f32>().is_ok()) else {
+        // A word such as "off" needs no unit.
+        return number.to_owned();
+    };
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{} {unit}", number.replace('-', "−"))
 }
 
 /// How a view reads and writes the parameters. Values are normalised to `0.0..=1.0`. [main-thread]
@@ -149,5 +178,31 @@ pub trait ControlAccess {
         let steps = self.step_count(control).unwrap_or(1) as f32;
         // Normalised values lie in 0..=1, so that the product is a small count.
         (self.normalized(control).clamp(0.0, 1.0) * steps).round() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_without_idle_digits() {
+        for (raw, shown) in [
+            ("+1.50 st", "+1.5 st"),
+            ("-12.00 st", "−12 st"),
+            ("0.00 dB", "0 dB"),
+            ("100.0 %", "100 %"),
+            ("off dB", "off"),
+            ("on", "on"),
+        ] {
+            assert_eq!(tidy(raw), shown);
+        }
+    }
+
+    #[test]
+    fn a_step_is_a_semitone_a_percent_or_a_whole_choice() {
+        assert!((Control::Transpose.step(None, false) * 48.0 - 1.0).abs() < 1e-6);
+        assert!((Control::Mix.step(None, false) * 100.0 - 1.0).abs() < 1e-6);
+        assert!((Control::Voice.step(Some(15), true) * 15.0 - 1.0).abs() < 1e-6);
     }
 }

@@ -29,18 +29,19 @@ struct Memory {
 }
 
 /// Size of a small knob with label and value.
-pub const SMALL: egui::Vec2 = egui::Vec2::new(78.0, 92.0);
+pub const SMALL: egui::Vec2 = egui::Vec2::new(84.0, 112.0);
 
 /// A small knob with its label above and its value below, filling `rect` (of at least [`SMALL`]'s proportions).
 pub fn small(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -> Response {
     let label_rect = Rect::from_min_size(rect.min, vec2(rect.width(), 16.0));
     let value_rect = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 20.0), rect.max);
-    let dial_rect = Rect::from_min_max(label_rect.left_bottom(), value_rect.right_top()).shrink2(vec2(0.0, 2.0));
-    let radius = (dial_rect.height().min(dial_rect.width()) / 2.0).min(26.0);
+    // The notch of the default stands out by 4 points on top.
+    let dial_rect = Rect::from_min_max(label_rect.left_bottom() + vec2(0.0, 5.0), value_rect.right_top());
+    let radius = (dial_rect.height().min(dial_rect.width()) / 2.0).clamp(12.0, 32.0);
 
     let response = dial(ui, rect, control, access);
-    paint::text_in(ui, label_rect, Align2::CENTER_CENTER, control.label(), theme::regular(12.0), theme::DIM);
-    paint_dial(ui, &response, dial_rect.center() + vec2(0.0, 1.0), radius, 3.0, control, access);
+    paint::text_in(ui, label_rect, Align2::CENTER_CENTER, control.short_label(), theme::regular(12.0), theme::DIM);
+    paint_dial(ui, &response, dial_rect.center(), radius, 3.0, control, access);
     value_text(ui, value_rect, control, access, 13.0, &response);
     response
 }
@@ -193,7 +194,8 @@ fn value_text(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcc
             .char_limit(24)
             .text_color(if refused { theme::BAD } else { theme::TEXT })
             .desired_width(rect.width());
-        let response = ui.put(Rect::from_center_size(rect.center(), vec2(rect.width(), rect.height().max(20.0))), field);
+        let response =
+            ui.put(Rect::from_center_size(rect.center(), vec2(rect.width(), rect.height().max(20.0))), field);
         if !memory.typing_began {
             response.request_focus();
             memory.typing_began = true;
@@ -293,10 +295,12 @@ fn paint_dial(
     );
     let hand = vec2(angle(value).cos(), angle(value).sin());
     let inner = ring - width * 1.35;
-    painter.line_segment(
-        [centre + hand * inner * 0.72, centre + hand * (inner - 1.0)],
-        Stroke::new((width * 0.7).max(2.0), theme::TEXT),
-    );
+    // The large knob has its value in the middle.
+    let start = if radius > 40.0 { 0.78 } else { 0.35 };
+    let ends = [centre + hand * inner * start, centre + hand * (inner - width * 0.6)];
+    painter.line_segment(ends, Stroke::new((width * 0.6).max(2.2), theme::TEXT));
+    painter.circle_filled(ends[0], (width * 0.3).max(1.1), theme::TEXT);
+    painter.circle_filled(ends[1], (width * 0.3).max(1.1), theme::TEXT);
 }
 
 /// A share that can be drawn, whatever the host made of the value.

@@ -51,7 +51,11 @@ impl Meter {
 
     /// The peak mark as text.
     pub fn text(&self) -> String {
-        if self.hold_db <= FLOOR_DB { "– dB".to_owned() } else { format!("{:+.0} dB", self.hold_db).replace('-', "−") }
+        if self.hold_db <= FLOOR_DB {
+            "– dB".to_owned()
+        } else {
+            format!("{:+.0} dB", self.hold_db).replace('-', "−")
+        }
     }
 }
 
@@ -60,10 +64,8 @@ pub fn meter_ui(ui: &mut Ui, rect: Rect, name: &str, meter: &mut Meter, scale_ri
     let clip_rect = Rect::from_min_size(rect.min, vec2(rect.width(), 12.0));
     let text_rect = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 16.0), rect.max);
     let bar_width = 8.0;
-    let column = Rect::from_min_max(
-        pos2(rect.left(), clip_rect.bottom() + 4.0),
-        pos2(rect.right(), text_rect.top() - 5.0),
-    );
+    let column =
+        Rect::from_min_max(pos2(rect.left(), clip_rect.bottom() + 4.0), pos2(rect.right(), text_rect.top() - 5.0));
     let bar_left = if scale_right { column.left() + 6.0 } else { column.right() - 6.0 - bar_width };
     let bar = Rect::from_min_size(pos2(bar_left, column.top()), vec2(bar_width, column.height()));
     let y_of = |db: f32| remap_clamp(db, FLOOR_DB..=TOP_DB, bar.bottom()..=bar.top());
@@ -128,7 +130,6 @@ pub fn progress(ui: &Ui, rect: Rect, share: f32) {
         ui.painter().rect_filled(Rect::from_min_max(rect.min, pos2(right, rect.bottom())), radius, theme::ACCENT);
     }
 }
-
 
 #[cfg(test)]
 mod tests {

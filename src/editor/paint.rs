@@ -32,8 +32,7 @@ pub fn arc(painter: &Painter, centre: Pos2, radius: f32, from: f32, to: f32, str
     // One point per 4 degrees keeps the largest knob round at 2x.
     let count = ((to - from).abs() / 0.07).ceil().max(1.0) as usize;
     let at = |angle: f32| centre + radius * vec2(angle.cos(), angle.sin());
-    let points: Vec<Pos2> =
-        (0..=count).map(|index| at(from + (to - from) * index as f32 / count as f32)).collect();
+    let points: Vec<Pos2> = (0..=count).map(|index| at(from + (to - from) * index as f32 / count as f32)).collect();
     let ends = [points[0], points[count]];
     painter.add(Shape::line(points, stroke));
     for end in ends {
@@ -46,13 +45,7 @@ pub fn logo(painter: &Painter, rect: Rect) {
     let size = rect.width();
     let line = Stroke::new(size * 0.075, theme::ACCENT);
     let door = rect.shrink(size * 0.08);
-    painter.rect(
-        door,
-        CornerRadius::same((size * 0.2) as u8),
-        theme::ACCENT_GROUND,
-        line,
-        StrokeKind::Inside,
-    );
+    painter.rect(door, CornerRadius::same((size * 0.2) as u8), theme::ACCENT_GROUND, line, StrokeKind::Inside);
     let dial = door.center();
     painter.circle_stroke(dial, size * 0.19, line);
     for angle in [-0.5_f32, 1.594, 3.69] {

@@ -74,7 +74,7 @@ fn legend(ui: &Ui, head: Rect, trace: &PitchTrace) -> String {
     let source = trace.latest_hz(LEGEND_HOPS, |point| point.source_hz).map(note_and_cents).unwrap_or_default();
     let output = trace.latest_hz(LEGEND_HOPS, |point| point.output_hz).map(note_and_cents).unwrap_or_default();
     // Fixed places, so that nothing moves while the notes change.
-    let item_width = 128.0_f32.min((head.right() - title.right() - 12.0) / 2.0);
+    let item_width = 118.0_f32.min((head.right() - title.right() - 12.0) / 2.0);
     for (index, (name, note, colour)) in
         [("Coffre", &output, theme::ACCENT), ("You", &source, theme::SOURCE)].into_iter().enumerate()
     {
@@ -96,13 +96,12 @@ fn y_of(plot: Rect, axis: &PitchAxis, midi: f32) -> f32 {
 fn grid(ui: &Ui, plot: Rect, axis: &PitchAxis) {
     let painter = ui.painter();
     let per_semitone = plot.height() / (axis.high - axis.low).max(1.0);
-    // Names need 13 points of height each; C and the other naturals drop out in that order's reverse.
-    let named: &[i32] = if per_semitone * 2.0 > 13.0 {
-        &[0, 2, 4, 5, 7, 9, 11]
-    } else if per_semitone * 5.0 > 15.0 {
-        &[0, 5, 9]
-    } else {
-        &[0]
+    // A name needs 13 points of height; the more room, the more of the scale is named.
+    let named: &[i32] = match per_semitone {
+        room if room * 2.0 > 13.0 => &[0, 2, 4, 7, 9],
+        room if room * 5.0 > 13.0 => &[0, 7],
+        room if room * 12.0 > 13.0 => &[0],
+        _ => &[],
     };
     // The axis lies within the range of `PitchTrace::push`, far inside i32.
     for midi in axis.low.ceil() as i32..=axis.high.floor() as i32 {

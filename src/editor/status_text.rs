@@ -1,6 +1,6 @@
 //! Sentences about the state of Coffre for somebody who sings, not programs. Pure functions, no drawing.
 
-use super::model::{ProfileState, Reading, RunState, Trouble};
+use crate::bridge::telemetry::{ProfileState, Reading, RunState, Trouble};
 
 /// How serious a state is; decides the colour of its dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,9 @@ pub fn headline(reading: &Reading, bypassed: bool) -> (Mood, &'static str) {
 /// What the headline means.
 pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
     match reading.run {
-        RunState::Stopped => "The conversion has stopped. You hear your own voice or silence, as chosen under “If late”.",
+        RunState::Stopped => {
+            "The conversion has stopped. You hear your own voice or silence, as chosen under “If late”."
+        }
         RunState::Idle => "The host has not started the audio yet. Press play, or switch the audio on.",
         RunState::Starting => "Voices are being loaded. This takes a moment; then the other voice comes in by itself.",
         _ if bypassed => "Your own voice passes through, with the same delay.",
@@ -41,8 +43,8 @@ pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
 
 /// The delay that the host is told, in milliseconds; `None` before the host has said its rate.
 pub fn latency_ms(reading: &Reading) -> Option<f32> {
-    let rate = reading.sample_rate_hz;
-    (rate.is_finite() && rate > 0.0).then(|| reading.latency_samples as f32 * 1000.0 / rate)
+    let rate = reading.host_rate;
+    (rate > 0).then(|| reading.latency_samples as f32 * 1000.0 / rate as f32)
 }
 
 /// The delay as text.
@@ -72,7 +74,7 @@ pub fn load_text(reading: &Reading) -> String {
 /// The progress of learning the singer.
 pub fn profile_text(profile: ProfileState) -> String {
     match profile {
-        ProfileState::Nothing => "Sing for about 20 seconds".to_owned(),
+        ProfileState::Nothing => "Not learned yet".to_owned(),
         ProfileState::Learning(share) => {
             let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
             // 100 % is said by `Learned` alone.
@@ -86,10 +88,10 @@ pub fn profile_text(profile: ProfileState) -> String {
 pub fn profile_explanation(profile: ProfileState) -> &'static str {
     match profile {
         ProfileState::Nothing => {
-            "Coffre has not heard this singer yet and works with a general idea of a voice. After about 20 seconds of singing it knows the register and the colour, and the result gets closer."
+            "Coffre does not know this singer yet and works with a general idea of a voice. Choose “Learn” and sing for about 20 seconds: with register and colour known, the result gets closer."
         }
         ProfileState::Learning(_) => {
-            "Coffre listens to register and colour of this singer. Go on singing; the sound does not jump when it is done."
+            "Coffre listens to register and colour of this singer. Go on singing until it is done: about 20 seconds of voice."
         }
         ProfileState::Learned => {
             "Register and colour of this singer are known and saved with the session. Choose “Learn again” when somebody else sings on this track."
@@ -111,13 +113,17 @@ pub fn trouble_text(trouble: &Trouble) -> (String, String) {
             "Put its file into the voices folder and choose “Look again”, or pick another voice. The session remembers it."
                 .to_owned(),
         ),
-        Trouble::VoiceRefused { name, reason } => (
+        Trouble::VoiceRefused { name, reason, .. } => (
             format!("The voice “{name}” could not be opened."),
-            format!("The voice that sounded before goes on. Get the file again from where it came from. ({reason})"),
+            format!("Get the file again from where it came from. ({reason})"),
         ),
         Trouble::Stopped { reason } => (
             "The conversion has stopped.".to_owned(),
             format!("Switch the plugin off and on again; if it happens again, run “coffre doctor”. ({reason})"),
+        ),
+        Trouble::Profile { reason } => (
+            "What was learned about the singer cannot be read.".to_owned(),
+            format!("The general idea of a voice serves. Choose “Learn again” and sing for a while. ({reason})"),
         ),
         Trouble::Host { reason } => {
             ("The host does something unusual.".to_owned(), format!("Coffre goes on. ({reason})"))
@@ -130,7 +136,7 @@ mod tests {
     use super::*;
 
     fn live() -> Reading {
-        Reading { run: RunState::Live, sample_rate_hz: 48_000.0, latency_samples: 2256, ..Reading::default() }
+        Reading { run: RunState::Live, host_rate: 48_000, latency_samples: 2256, ..Reading::default() }
     }
 
     #[test]
@@ -151,9 +157,7 @@ mod tests {
 
     #[test]
     fn an_unknown_rate_gives_no_number() {
-        for rate in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-            assert_eq!(latency_text(&Reading { sample_rate_hz: rate, ..live() }), "Delay –");
-        }
+        assert_eq!(latency_text(&Reading { host_rate: 0, ..live() }), "Delay –");
     }
 
     #[test]
@@ -176,8 +180,9 @@ mod tests {
         let troubles = [
             Trouble::Runtime { reason: "no file".into() },
             Trouble::VoiceMissing { slot: 2, name: "Alto".into() },
-            Trouble::VoiceRefused { name: "Alto".into(), reason: "cut short".into() },
+            Trouble::VoiceRefused { slot: 1, name: "Alto".into(), reason: "cut short".into() },
             Trouble::Stopped { reason: "boom".into() },
+            Trouble::Profile { reason: "cut short".into() },
             Trouble::Host { reason: "rate".into() },
         ];
         for trouble in troubles {

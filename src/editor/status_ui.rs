@@ -4,9 +4,10 @@ use egui::{Align2, Color32, CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, pos
 
 use super::control::{Control, ControlAccess};
 use super::meters_ui::progress;
-use super::model::{EditorModel, ProfileState, Request, Trouble};
+use super::model::{Action, EditorModel};
 use super::status_text::{self, Mood};
 use super::{paint, switch, theme};
+use crate::bridge::telemetry::{ProfileState, Trouble};
 
 /// Height of the header.
 pub const HEADER_HEIGHT: f32 = 40.0;
@@ -34,7 +35,7 @@ pub fn header_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
 
     // Which voice sounds, between the name and the switches.
     let slot = super::voices_ui::present_slot(access);
-    if let Some(name) = model.slots[slot].name() {
+    if let Some(name) = model.slots[slot].as_ref().map(|voice| voice.name.as_str()) {
         let place = Rect::from_min_max(pos2(word.right() + 16.0, rect.top()), pos2(label.left() - 8.0, rect.bottom()));
         if place.width() > 60.0 {
             let place = place.translate(vec2(0.0, 1.0));
@@ -67,7 +68,7 @@ fn bypass_ui(ui: &mut Ui, rect: Rect, access: &dyn ControlAccess) {
 }
 
 /// One message about something missing, with its remedy; several are leafed through.
-pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usize, requests: &mut Vec<Request>) {
+pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usize, actions: &mut Vec<Action>) {
     let Some(trouble) = troubles.get((*shown).min(troubles.len().saturating_sub(1))) else { return };
     let (what, remedy) = status_text::trouble_text(trouble);
     let painter = ui.painter();
@@ -94,7 +95,7 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
         let button = place(ui, "Look again");
         let tip = "Looks through the voice folders for new files.";
         if switch::button(ui, button, ui.scope_id().with("notice look"), "Look again", tip).clicked() {
-            requests.push(Request::LookForVoices);
+            actions.push(Action::LookForVoices);
         }
     }
     let text = Rect::from_min_max(pos2(rect.left() + 42.0, rect.top() + 8.0), pos2(right - 4.0, rect.bottom() - 8.0));
@@ -108,7 +109,7 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
 }
 
 /// How well Coffre knows the singer, and the choice of what sounds when late.
-pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, requests: &mut Vec<Request>) {
+pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
     paint::card(ui, rect);
     let inner = rect.shrink2(vec2(12.0, 8.0));
     let profile = model.reading.profile;
@@ -123,19 +124,21 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     let title = paint::text_in(ui, title_rect, Align2::LEFT_CENTER, "Singer", theme::strong(13.0), theme::TEXT);
 
     let mut right = late_label.left() - 10.0;
-    let known = profile != ProfileState::Nothing;
-    if known {
-        for (text, tip, request) in [
-            ("Clear", "Forgets this singer; the general idea of a voice serves again.", Request::ClearProfile),
-            ("Learn again", "Forgets this singer and learns the next one from what is sung now.", Request::LearnAgain),
-        ] {
-            let width = switch::button_width(ui, text);
-            let button = Rect::from_min_size(pos2(right - width, inner.center().y - 13.0), vec2(width, 26.0));
-            if switch::button(ui, button, ui.scope_id().with(text), text, tip).clicked() {
-                requests.push(request);
-            }
-            right = button.left() - 6.0;
+    let learn = |text| (text, "Learns this track's singer from what is sung from now on.", Action::LearnProfile);
+    let clear = |text| (text, "Forgets this singer; the general idea of a voice serves again.", Action::ClearProfile);
+    // From right to left.
+    let buttons = match profile {
+        ProfileState::Nothing => vec![learn("Learn")],
+        ProfileState::Learning(_) => vec![clear("Stop")],
+        ProfileState::Learned => vec![clear("Clear"), learn("Learn again")],
+    };
+    for (text, tip, action) in buttons {
+        let width = switch::button_width(ui, text);
+        let button = Rect::from_min_size(pos2(right - width, inner.center().y - 13.0), vec2(width, 26.0));
+        if switch::button(ui, button, ui.scope_id().with(text), text, tip).clicked() {
+            actions.push(action);
         }
+        right = button.left() - 6.0;
     }
     let text = status_text::profile_text(profile);
     let place = Rect::from_min_max(pos2(title.right() + 12.0, inner.top()), pos2(right - 6.0, inner.bottom()));
@@ -143,7 +146,8 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
         ProfileState::Learning(share) => {
             let line = Rect::from_min_max(place.min, pos2(place.right(), place.top() + 17.0));
             let shown = paint::text_in(ui, line, Align2::LEFT_CENTER, &text, theme::regular(12.0), theme::DIM);
-            let bar = Rect::from_min_size(pos2(place.left(), place.bottom() - 7.0), vec2(place.width().min(220.0), 5.0));
+            let bar =
+                Rect::from_min_size(pos2(place.left(), place.bottom() - 7.0), vec2(place.width().min(220.0), 5.0));
             progress(ui, bar, share);
             shown
         }
@@ -162,13 +166,7 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
 }
 
 /// The line at the bottom: what Coffre does, its delay, how often it was late, what it runs on.
-pub fn footer_ui(
-    ui: &mut Ui,
-    rect: Rect,
-    model: &EditorModel,
-    access: &dyn ControlAccess,
-    requests: &mut Vec<Request>,
-) {
+pub fn footer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
     let reading = &model.reading;
     let bypassed = access.normalized(Control::Bypass) >= 0.5;
     let (mood, headline) = status_text::headline(reading, bypassed);
@@ -194,7 +192,7 @@ pub fn footer_ui(
         let response = ui.interact(late_rect, ui.scope_id().with("late"), Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Count late moments from zero"));
         if response.clicked() {
-            requests.push(Request::ForgetLateHops);
+            actions.push(Action::ForgetLateHops);
         }
     }
     let load = status_text::load_text(reading);

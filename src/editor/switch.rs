@@ -24,7 +24,7 @@ pub fn toggle(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcc
     painter.circle_filled(ball, 5.0, if on { theme::BACKGROUND } else { theme::DIM });
     let label_rect = Rect::from_min_max(pos2(pill.right() + 7.0, rect.top()), rect.max);
     let colour = if response.hovered() { theme::TEXT } else { theme::DIM };
-    paint::text_in(ui, label_rect, Align2::LEFT_CENTER, control.label(), theme::regular(12.0), colour);
+    paint::text_in(ui, label_rect, Align2::LEFT_CENTER, control.short_label(), theme::regular(12.0), colour);
     if response.has_focus() {
         paint::focus_ring(ui.painter(), rect.expand2(vec2(2.0, 0.0)), theme::FIELD_RADIUS);
     }
@@ -59,7 +59,11 @@ pub fn choice(ui: &mut Ui, rect: Rect, control: Control, names: &[&str], access:
             access.set_once(control, index as f32 / last);
         }
         let colour = if chosen {
-            ui.painter().rect_filled(part.shrink(2.0), CornerRadius::same(theme::FIELD_RADIUS - 1), theme::RAISED_HOVER);
+            ui.painter().rect_filled(
+                part.shrink(2.0),
+                CornerRadius::same(theme::FIELD_RADIUS - 1),
+                theme::RAISED_HOVER,
+            );
             theme::TEXT
         } else if response.hovered() {
             theme::TEXT

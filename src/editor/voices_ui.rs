@@ -1,12 +1,14 @@
 //! The voice list with its search, and the slots below it. Runs on the editor's thread; asks for changes by
-//! [`Request`]s.
+//! [`Action`]s.
 
 use egui::{Align2, CornerRadius, Key, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder};
 use egui::{WidgetInfo, pos2, vec2};
 
 use super::control::{Control, ControlAccess};
-use super::model::{Consent, EditorModel, Request, SlotContent, VoiceRow};
+use super::model::{Action, EditorModel};
+use super::note::{midi_from_hz, note_name};
 use super::{paint, switch, theme};
+use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::engine::VOICE_SLOTS;
 
 /// Height of a row of the list.
@@ -22,9 +24,21 @@ pub struct VoiceSearch {
 }
 
 /// Whether a voice has every word of a search text in its name, description, range or licence.
-pub fn matches(voice: &VoiceRow, search: &str) -> bool {
-    let hay = [&voice.name, &voice.description, &voice.range, &voice.licence].map(|text| text.to_lowercase());
+pub fn matches(voice: &VoiceChoice, search: &str) -> bool {
+    let range = range_text(voice);
+    let hay = [&voice.voice.name, &voice.description, &range, &voice.licence].map(|text| text.to_lowercase());
     search.to_lowercase().split_whitespace().all(|word| hay.iter().any(|text| text.contains(word)))
+}
+
+/// Where a voice is at home, as note names; empty when the file does not say.
+pub fn range_text(voice: &VoiceChoice) -> String {
+    let [low, high] = voice.range_hz;
+    if !(low.is_finite() && high.is_finite() && low >= 20.0 && high >= low && high <= 20_000.0) {
+        return String::new();
+    }
+    // Checked above: a few octaves around A4.
+    let name = |hz: f32| note_name(midi_from_hz(hz).round() as i32);
+    format!("{} – {}", name(low), name(high))
 }
 
 /// The slot that the voice parameter points at.
@@ -39,33 +53,34 @@ pub fn voices_ui(
     model: &EditorModel,
     search: &mut VoiceSearch,
     access: &dyn ControlAccess,
-    requests: &mut Vec<Request>,
+    actions: &mut Vec<Action>,
 ) {
     paint::card(ui, rect);
     let inner = rect.shrink2(vec2(10.0, 10.0));
     let head = Rect::from_min_size(inner.min, vec2(inner.width(), 20.0));
     let title = head.translate(vec2(4.0, 0.0));
     paint::text_in(ui, title, Align2::LEFT_CENTER, "Voices", theme::strong(13.0), theme::TEXT);
-    look_again_ui(ui, head, requests);
+    look_again_ui(ui, head, actions);
     let field = Rect::from_min_size(pos2(inner.left(), head.bottom() + 8.0), vec2(inner.width(), 30.0));
-    let shown: Vec<&VoiceRow> = model.voices.iter().filter(|voice| matches(voice, &search.text)).collect();
+    let shown: Vec<&VoiceChoice> = model.voices.iter().filter(|voice| matches(voice, &search.text)).collect();
     let slot = present_slot(access);
-    search_ui(ui, field, search, &shown, slot, requests);
+    search_ui(ui, field, search, &shown, slot, actions);
 
     let slots = Rect::from_min_max(pos2(inner.left(), inner.bottom() - slots_height()), inner.max);
     let list = Rect::from_min_max(pos2(inner.left(), field.bottom() + 6.0), pos2(inner.right(), slots.top() - 10.0));
     if list.height() > 8.0 {
-        list_ui(ui, list, model, search, &shown, slot, requests);
+        list_ui(ui, list, model, search, &shown, slot, actions);
     }
-    slots_ui(ui, slots, model, access, requests);
+    slots_ui(ui, slots, model, access, actions);
 }
 
-fn look_again_ui(ui: &mut Ui, head: Rect, requests: &mut Vec<Request>) {
+fn look_again_ui(ui: &mut Ui, head: Rect, actions: &mut Vec<Action>) {
     let width = switch::button_width(ui, "Look again");
-    let rect = Rect::from_min_max(pos2(head.right() - width, head.top() - 1.0), pos2(head.right(), head.bottom() + 1.0));
+    let rect =
+        Rect::from_min_max(pos2(head.right() - width, head.top() - 1.0), pos2(head.right(), head.bottom() + 1.0));
     let tip = "Looks through the voice folders for new files.";
     if switch::button(ui, rect, ui.scope_id().with("look again"), "Look again", tip).clicked() {
-        requests.push(Request::LookForVoices);
+        actions.push(Action::LookForVoices);
     }
 }
 
@@ -73,9 +88,9 @@ fn search_ui(
     ui: &mut Ui,
     rect: Rect,
     search: &mut VoiceSearch,
-    shown: &[&VoiceRow],
+    shown: &[&VoiceChoice],
     slot: usize,
-    requests: &mut Vec<Request>,
+    actions: &mut Vec<Action>,
 ) {
     let painter = ui.painter();
     painter.rect_filled(rect, CornerRadius::same(theme::FIELD_RADIUS), theme::WELL);
@@ -112,7 +127,7 @@ fn search_ui(
         && ui.input(|input| input.key_pressed(Key::Enter))
         && let Some(voice) = shown.get(search.cursor)
     {
-        requests.push(Request::PutVoice { slot, id: voice.id.clone() });
+        actions.push(Action::PutVoice(slot, voice.voice.clone()));
         response.request_focus();
     }
     if response.has_focus() {
@@ -134,18 +149,15 @@ fn list_ui(
     rect: Rect,
     model: &EditorModel,
     search: &VoiceSearch,
-    shown: &[&VoiceRow],
+    shown: &[&VoiceChoice],
     slot: usize,
-    requests: &mut Vec<Request>,
+    actions: &mut Vec<Action>,
 ) {
     if shown.is_empty() {
         empty_list_ui(ui, rect, model, &search.text);
         return;
     }
-    let sounding = match &model.slots[slot] {
-        SlotContent::Ready { id, .. } => Some(id.as_str()),
-        _ => None,
-    };
+    let sounding = model.slots[slot].as_ref();
     let searching = ui.memory(|memory| memory.has_focus(ui.scope_id().with("search")));
     let mut list = ui.new_child(UiBuilder::new().max_rect(rect).id_salt("voice list"));
     list.set_clip_rect(rect.intersect(ui.clip_rect()));
@@ -154,11 +166,11 @@ fn list_ui(
         for index in rows {
             let voice = shown[index];
             let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_HEIGHT), Sense::click());
-            let chosen = sounding == Some(voice.id.as_str());
+            let chosen = sounding == Some(&voice.voice);
             let marked = searching && index == search.cursor && !search.text.is_empty();
             row_ui(ui, row, &response, voice, chosen, marked);
             if response.clicked() && !chosen {
-                requests.push(Request::PutVoice { slot, id: voice.id.clone() });
+                actions.push(Action::PutVoice(slot, voice.voice.clone()));
             }
             if response.gained_focus() {
                 response.scroll_to_me(None);
@@ -168,8 +180,9 @@ fn list_ui(
     });
 }
 
-fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceRow, chosen: bool, marked: bool) {
-    let spoken = format!("{}. {} {}. {}", voice.name, voice.description, voice.range, consent_text(voice));
+fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: bool, marked: bool) {
+    let range = range_text(voice);
+    let spoken = format!("{}. {} {range}. {}", voice.voice.name, voice.description, consent_text(voice));
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, chosen, &spoken));
     let painter = ui.painter();
     let radius = CornerRadius::same(theme::FIELD_RADIUS);
@@ -188,13 +201,14 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceRow, chosen: boo
     let first = Rect::from_min_size(inner.min, vec2(inner.width(), half));
     let second = first.translate(vec2(0.0, half + 1.0));
 
-    let range = paint::line(ui, &voice.range, theme::regular(11.0), theme::DIM, inner.width() * 0.5);
+    let has_range = !range.is_empty();
+    let range = paint::line(ui, &range, theme::regular(11.0), theme::DIM, inner.width() * 0.5);
     let range_at = Align2::RIGHT_CENTER.align_size_within_rect(range.size(), first);
-    let name_right = if voice.range.is_empty() { first.right() } else { range_at.left() - 8.0 };
+    let name_right = if has_range { range_at.left() - 8.0 } else { first.right() };
     painter.galley(range_at.min, range, theme::DIM);
     let name = Rect::from_min_max(first.min, pos2(name_right, first.bottom()));
     let colour = if chosen { theme::ACCENT } else { theme::TEXT };
-    paint::text_in(ui, name, Align2::LEFT_CENTER, &voice.name, theme::strong(13.5), colour);
+    paint::text_in(ui, name, Align2::LEFT_CENTER, &voice.voice.name, theme::strong(13.5), colour);
 
     let right = mark_ui(ui, second, voice);
     let about = Rect::from_min_max(second.min, pos2(right - 8.0, second.bottom()));
@@ -202,8 +216,8 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceRow, chosen: boo
 }
 
 /// Licence and consent at the right end of a line; returns where they start.
-fn mark_ui(ui: &Ui, line: Rect, voice: &VoiceRow) -> f32 {
-    let known = voice.consent != Consent::Unknown;
+fn mark_ui(ui: &Ui, line: Rect, voice: &VoiceChoice) -> f32 {
+    let known = !voice.consent.is_empty();
     let text = if voice.licence.is_empty() { if known { "" } else { "?" } } else { voice.licence.as_str() };
     let galley = paint::line(ui, text, theme::regular(10.5), theme::DIM, line.width() * 0.4);
     let at = Align2::RIGHT_CENTER.align_size_within_rect(galley.size(), line);
@@ -218,19 +232,19 @@ fn mark_ui(ui: &Ui, line: Rect, voice: &VoiceRow) -> f32 {
     }
 }
 
-/// What is known about the consent, as a sentence.
-pub fn consent_text(voice: &VoiceRow) -> &'static str {
-    match voice.consent {
-        Consent::PublicDomain => "Made from recordings that were given to the public for any use.",
-        Consent::Stated => "The file states that the owner of this voice agreed.",
-        Consent::Unknown => "The file does not say whether the owner of this voice agreed. Ask before you publish.",
+/// What is known about the consent of the person whose voice it is, as a sentence.
+pub fn consent_text(voice: &VoiceChoice) -> &str {
+    if voice.consent.is_empty() {
+        "The file does not say whether the owner of this voice agreed. Ask before you publish."
+    } else {
+        &voice.consent
     }
 }
 
-fn voice_tip(ui: &mut Ui, voice: &VoiceRow) {
+fn voice_tip(ui: &mut Ui, voice: &VoiceChoice) {
     ui.set_max_width(300.0);
-    ui.label(egui::RichText::new(&voice.name).font(theme::strong(14.0)));
-    for text in [&voice.description, &voice.range, &voice.attribution] {
+    ui.label(egui::RichText::new(&voice.voice.name).font(theme::strong(14.0)));
+    for text in [&voice.description, &range_text(voice), &voice.attribution] {
         if !text.is_empty() {
             ui.label(text.as_str());
         }
@@ -239,7 +253,7 @@ fn voice_tip(ui: &mut Ui, voice: &VoiceRow) {
         ui.label(format!("Licence: {}", voice.licence));
     }
     ui.label(egui::RichText::new(consent_text(voice)).color(theme::DIM));
-    let origin = if voice.embedded { "Comes with Coffre." } else { "From your voices folder." };
+    let origin = if voice.is_embedded { "Comes with Coffre." } else { "From your voices folder." };
     ui.label(egui::RichText::new(origin).color(theme::DIM));
 }
 
@@ -252,7 +266,10 @@ fn empty_list_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, search: &str) {
         };
         ("No voices yet".to_owned(), folder)
     } else {
-        (format!("Nothing matches “{}”", search.trim()), "Try fewer letters, a note such as A2, or a licence.".to_owned())
+        (
+            format!("Nothing matches “{}”", search.trim()),
+            "Try fewer letters, a note such as A2, or a licence.".to_owned(),
+        )
     };
     let mut child = ui.new_child(UiBuilder::new().max_rect(rect.shrink2(vec2(6.0, 12.0))).id_salt("no voices"));
     child.set_clip_rect(rect.intersect(ui.clip_rect()));
@@ -265,7 +282,7 @@ fn slots_height() -> f32 {
     20.0 + 6.0 + 2.0 * 24.0 + 4.0 + 6.0 + 24.0
 }
 
-fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, requests: &mut Vec<Request>) {
+fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
     ui.painter().hline(rect.x_range(), rect.top() - 6.0, Stroke::new(1.0, theme::RAISED));
     let head = Rect::from_min_size(rect.min, vec2(rect.width(), 20.0));
     let title = paint::text_in(
@@ -285,48 +302,51 @@ fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAc
     for index in 0..VOICE_SLOTS {
         let (column, row) = ((index % 8) as f32, (index / 8) as f32);
         let at = pos2(rect.left() + column * (size.x + gap), head.bottom() + 6.0 + row * (size.y + gap));
-        slot_ui(ui, Rect::from_min_size(at, size), index, slot, &model.slots[index], access);
+        slot_ui(ui, Rect::from_min_size(at, size), index, slot, model, access);
     }
 
     let foot = Rect::from_min_max(pos2(rect.left() + 4.0, rect.bottom() - 22.0), rect.max);
     let content = &model.slots[slot];
     let mut text_right = foot.right();
-    if *content != SlotContent::Empty {
+    if content.is_some() {
         let width = switch::button_width(ui, "Empty");
         let button = Rect::from_min_max(pos2(foot.right() - width, foot.top()), foot.max);
         let tip = "Takes the voice out of this slot; your own voice stays.";
         if switch::button(ui, button, ui.scope_id().with("empty slot"), "Empty", tip).clicked() {
-            requests.push(Request::EmptySlot { slot });
+            actions.push(Action::EmptySlot(slot));
         }
         text_right = button.left() - 8.0;
     }
-    let (text, colour) = slot_text(slot, content);
+    let (text, colour) = slot_text(slot, content.as_ref(), model.slot_states[slot]);
     let line = Rect::from_min_max(foot.min, pos2(text_right, foot.bottom()));
     paint::text_in(ui, line, Align2::LEFT_CENTER, &text, theme::regular(12.0), colour);
 }
 
 /// What the line below the slots says.
-fn slot_text(slot: usize, content: &SlotContent) -> (String, egui::Color32) {
+fn slot_text(slot: usize, voice: Option<&VoiceRef>, state: SlotState) -> (String, egui::Color32) {
     let number = slot + 1;
-    match content {
-        SlotContent::Empty => (format!("{number} · choose a voice above"), theme::DIM),
-        SlotContent::Loading { name } => (format!("{number} · {name} is coming"), theme::DIM),
-        SlotContent::Ready { name, .. } => (format!("{number} · {name}"), theme::TEXT),
-        SlotContent::Missing { name } => (format!("{number} · {name} is missing"), theme::BAD),
+    match voice {
+        None => (format!("{number} · choose a voice above"), theme::DIM),
+        Some(VoiceRef { name, .. }) => match state {
+            SlotState::Missing => (format!("{number} · {name} is missing"), theme::BAD),
+            SlotState::Loading => (format!("{number} · {name} is coming"), theme::DIM),
+            SlotState::Empty | SlotState::Ready => (format!("{number} · {name}"), theme::TEXT),
+        },
     }
 }
 
-fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, content: &SlotContent, access: &dyn ControlAccess) {
+fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, model: &EditorModel, access: &dyn ControlAccess) {
+    let content = model.slots[index].as_ref();
     let response = ui.interact(rect, ui.scope_id().with(("slot", index)), Sense::click());
     let chosen = index == slot;
-    let spoken = format!("Slot {}: {}", index + 1, content.name().unwrap_or("empty"));
+    let spoken = format!("Slot {}: {}", index + 1, content.map_or("empty", |voice| voice.name.as_str()));
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &spoken));
     if response.clicked() && !chosen {
         access.set_once(Control::Voice, index as f32 / (VOICE_SLOTS - 1) as f32);
     }
     let painter = ui.painter();
     let radius = CornerRadius::same(5);
-    let filled = *content != SlotContent::Empty;
+    let filled = content.is_some();
     let (ground, text) = match (chosen, filled) {
         (true, _) => (theme::ACCENT, theme::BACKGROUND),
         (false, true) => (theme::LINE, theme::TEXT),
@@ -338,9 +358,9 @@ fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, content: &SlotCon
     }
     let font = if filled || chosen { theme::strong(11.5) } else { theme::regular(11.5) };
     painter.text(rect.center(), Align2::CENTER_CENTER, index + 1, font, text);
-    let dot = match content {
-        SlotContent::Missing { .. } => Some(theme::BAD),
-        SlotContent::Loading { .. } => Some(theme::GOOD),
+    let dot = match model.slot_states[index] {
+        SlotState::Missing => Some(theme::BAD),
+        SlotState::Loading => Some(theme::GOOD),
         _ => None,
     };
     if let Some(colour) = dot {
@@ -358,12 +378,12 @@ mod tests {
 
     #[test]
     fn every_word_of_the_search_must_be_found() {
-        let voice = VoiceRow {
-            name: "Ember".into(),
+        let voice = VoiceChoice {
+            voice: VoiceRef { name: "Ember".into(), id: "e".into() },
             description: "Warm alto, close".into(),
-            range: "A3 – D5".into(),
+            range_hz: [220.0, 587.0],
             licence: "CC0".into(),
-            ..VoiceRow::default()
+            ..VoiceChoice::default()
         };
         for good in ["", "  ", "ember", "ALTO em", "cc0", "a3"] {
             assert!(matches(&voice, good), "{good:?}");
@@ -374,8 +394,18 @@ mod tests {
     }
 
     #[test]
+    fn a_range_is_said_in_notes_or_not_at_all() {
+        let of = |range_hz| range_text(&VoiceChoice { range_hz, ..VoiceChoice::default() });
+        assert_eq!(of([110.0, 440.0]), "A2 – A4");
+        for nonsense in [[0.0, 0.0], [f32::NAN, 440.0], [440.0, 110.0], [-1.0, f32::INFINITY]] {
+            assert_eq!(of(nonsense), "");
+        }
+    }
+
+    #[test]
     fn a_missing_voice_is_named_in_its_slot() {
-        let (text, colour) = slot_text(4, &SlotContent::Missing { name: "Ember".into() });
+        let (text, colour) =
+            slot_text(4, Some(&VoiceRef { name: "Ember".into(), id: String::new() }), SlotState::Missing);
         assert_eq!((text.as_str(), colour), ("5 · Ember is missing", theme::BAD));
     }
 }

@@ -20,7 +20,8 @@ pub struct Textures(HashMap<TextureId, (usize, usize, Vec<Color32>)>);
 
 impl Textures {
     pub fn apply(&mut self, delta: &TexturesDelta) {
-        for (id, ImageDelta { image: ImageData::Color(image), pos, .. }) in &delta.set {
+        let deltas = delta.set.iter().flat_map(|(id, deltas)| deltas.iter().map(move |delta| (id, delta)));
+        for (id, ImageDelta { image: ImageData::Color(image), pos, .. }) in deltas {
             let [width, height] = image.size;
             match pos {
                 None => {
@@ -52,9 +53,7 @@ impl Textures {
         };
         let (a, b, c, d) = (at(x0, y0), at(x0 + 1.0, y0), at(x0, y0 + 1.0), at(x0 + 1.0, y0 + 1.0));
         let (fx, fy) = (x - x0, y - y0);
-        std::array::from_fn(|i| {
-            (a[i] * (1.0 - fx) + b[i] * fx) * (1.0 - fy) + (c[i] * (1.0 - fx) + d[i] * fx) * fy
-        })
+        std::array::from_fn(|i| (a[i] * (1.0 - fx) + b[i] * fx) * (1.0 - fy) + (c[i] * (1.0 - fx) + d[i] * fx) * fy)
     }
 }
 
@@ -81,7 +80,8 @@ impl Picture {
                 for y in lowest(pa.y, pb.y, pc.y).max(top)..highest(pa.y, pb.y, pc.y).min(bottom) {
                     for x in lowest(pa.x, pb.x, pc.x).max(left)..highest(pa.x, pb.x, pc.x).min(right) {
                         let p = egui::pos2(x as f32 + 0.5, y as f32 + 0.5);
-                        let cross = |q: egui::Pos2, r: egui::Pos2| ((r - q).x * (p - q).y - (r - q).y * (p - q).x) / area;
+                        let cross =
+                            |q: egui::Pos2, r: egui::Pos2| ((r - q).x * (p - q).y - (r - q).y * (p - q).x) / area;
                         let (wc, wa, wb) = (cross(pa, pb), cross(pb, pc), cross(pc, pa));
                         // Edges count for one side only, so that neighbours do not draw a pixel twice.
                         if wa < 0.0 || wb < 0.0 || wc < 0.0 || (wa == 0.0 && area < 0.0) {
@@ -106,7 +106,7 @@ impl Picture {
     /// Writes the picture as a portable pixmap.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-        write!(file, "P6 {} {} 255\n", self.width, self.height)?;
+        writeln!(file, "P6 {} {} 255", self.width, self.height)?;
         for pixel in &self.pixels {
             file.write_all(&[0, 1, 2].map(|i| (pixel[i].clamp(0.0, 1.0) * 255.0).round() as u8))?;
         }

@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use coffre::editor::control::{Control, ControlAccess};
-use coffre::editor::model::{
-    Consent, EditorModel, ProfileState, Reading, Request, RunState, SlotContent, Trouble, VoiceRow,
-};
+use coffre::bridge::session::{SlotState, VoiceChoice, VoiceRef};
+use coffre::bridge::telemetry::{ProfileState, Reading, RunState, Trouble};
+use coffre::editor::control::{Control, ControlAccess, tidy};
+use coffre::editor::model::{Action, EditorModel};
 use coffre::editor::note::hz_from_midi;
 use coffre::editor::trace::PitchPoint;
 use coffre::editor::{EditorView, editor_ui, theme};
@@ -67,12 +67,14 @@ impl ControlAccess for Controls {
         let (low, high, _, unit) = range(control);
         let value = low + (high - low) * normalized;
         let digits = usize::from(!matches!(control, Control::Likeness | Control::Mix)) * 2;
-        let digits = if matches!(control, Control::Gate | Control::InputGain | Control::OutputGain) { 1 } else { digits };
-        format!("{value:.digits$}{unit}")
+        let digits =
+            if matches!(control, Control::Gate | Control::InputGain | Control::OutputGain) { 1 } else { digits };
+        tidy(&format!("{value:.digits$}{unit}"))
     }
 
     fn parse(&self, control: Control, text: &str) -> Option<f32> {
         let (low, high, _, unit) = range(control);
+        let text = text.replace('−', "-");
         let value: f32 = text.trim_end_matches(unit.trim()).trim().parse().ok()?;
         Some((value - low) / (high - low))
     }
@@ -101,7 +103,7 @@ pub struct Stage {
     pub view: EditorView,
     pub model: EditorModel,
     pub controls: Controls,
-    pub requests: Vec<Request>,
+    pub actions: Vec<Action>,
     pub size: Vec2,
     pub scale: f32,
     pub textures: Textures,
@@ -118,7 +120,7 @@ impl Stage {
             view: EditorView::default(),
             model,
             controls: Controls::default(),
-            requests: Vec::new(),
+            actions: Vec::new(),
             size: Vec2::new(size.0, size.1),
             scale,
             textures: Textures::default(),
@@ -133,12 +135,12 @@ impl Stage {
         self.frame_with(events, Modifiers::NONE)
     }
 
-    pub fn frame_with(&mut self, events: Vec<Event>, modifiers: Modifiers) -> FullOutput {
+    pub fn frame_with(&mut self, mut events: Vec<Event>, modifiers: Modifiers) -> FullOutput {
+        events.insert(0, Event::ModifiersChanged(modifiers));
         self.time += 1.0 / 30.0;
         let mut input = RawInput {
             screen_rect: Some(Rect::from_min_size(Pos2::ZERO, self.size)),
             time: Some(self.time),
-            modifiers,
             events,
             focused: true,
             ..RawInput::default()
@@ -146,9 +148,10 @@ impl Stage {
         if let Some(viewport) = input.viewports.get_mut(&egui::ViewportId::ROOT) {
             viewport.native_pixels_per_point = Some(self.scale);
         }
-        let Self { ctx, view, model, controls, requests, .. } = self;
-        let output = ctx.run_ui(input, |ui| requests.extend(editor_ui(ui, view, model, controls, 1.0 / 30.0)));
+        let Self { ctx, view, model, controls, actions, .. } = self;
+        let mut output = ctx.run_ui(input, |ui| actions.extend(editor_ui(ui, view, model, controls, 1.0 / 30.0)));
         self.textures.apply(&output.textures_delta);
+        output.textures_delta.clear();
         output
     }
 
@@ -207,8 +210,7 @@ impl Stage {
     /// A picture of what is shown.
     pub fn picture(&mut self) -> Picture {
         let output = self.frame(Vec::new());
-        let mut picture =
-            Picture::new((self.size.x * self.scale) as usize, (self.size.y * self.scale) as usize);
+        let mut picture = Picture::new((self.size.x * self.scale) as usize, (self.size.y * self.scale) as usize);
         let primitives = self.ctx.tessellate(output.shapes, output.pixels_per_point);
         picture.draw(&primitives, &self.textures, self.scale);
         picture
@@ -216,17 +218,20 @@ impl Stage {
 }
 
 /// A voice of the list.
-pub fn voice(id: &str, name: &str, description: &str, range: &str) -> VoiceRow {
-    VoiceRow {
-        id: id.into(),
-        name: name.into(),
+pub fn voice(id: &str, name: &str, description: &str, range_hz: [f32; 2]) -> VoiceChoice {
+    VoiceChoice {
+        voice: named(id, name),
         description: description.into(),
-        range: range.into(),
+        range_hz,
         licence: "CC0".into(),
         attribution: "Recordings given to the public domain by their speaker.".into(),
-        consent: Consent::PublicDomain,
-        embedded: true,
+        consent: "Made from recordings that were given to the public for any use.".into(),
+        is_embedded: true,
     }
+}
+
+pub fn named(id: &str, name: &str) -> VoiceRef {
+    VoiceRef { name: name.into(), id: id.into() }
 }
 
 /// A plugin in the middle of a song.
@@ -234,38 +239,39 @@ pub fn lively() -> EditorModel {
     let mut model = EditorModel {
         reading: Reading {
             run: RunState::Live,
-            sample_rate_hz: 48_000.0,
+            host_rate: 48_000,
             latency_samples: 2352,
-            late_hops: 0,
             load: 0.14,
             input_peak: 0.31,
             output_peak: 0.42,
             confidence: 0.9,
             profile: ProfileState::Learning(0.6),
+            ..Reading::default()
         },
-        voices: vec![
-            voice("a1", "Amber", "Warm low alto, close and even", "F3 – D5"),
-            voice("b2", "Birch", "Clear, bright mezzo with light breath", "A3 – F5"),
-            voice("c3", "Cedar", "Round and calm, at home in the middle", "G3 – E5"),
-            voice("d4", "Dune", "Dry baritone with a firm edge", "A2 – F4"),
-        ],
+        voices: [
+            voice("a1", "Amber", "Warm low alto, close and even", [174.6, 587.3]),
+            voice("b2", "Birch", "Clear, bright mezzo with light breath", [220.0, 698.5]),
+            voice("c3", "Cedar", "Round and calm, at home in the middle", [196.0, 659.3]),
+            voice("d4", "Dune", "Dry baritone with a firm edge", [110.0, 349.2]),
+        ]
+        .into(),
         device: "CPU".into(),
         voices_folder: "~/.local/share/coffre/voices".into(),
         ..EditorModel::default()
     };
-    model.slots[0] = SlotContent::Ready { id: "b2".into(), name: "Birch".into() };
-    model.slots[1] = SlotContent::Ready { id: "d4".into(), name: "Dune".into() };
+    model.slots[0] = Some(named("b2", "Birch"));
+    model.slots[1] = Some(named("d4", "Dune"));
+    model.slot_states[0] = SlotState::Ready;
+    model.slot_states[1] = SlotState::Ready;
     // A sung line with vibrato, rests and a slide, an octave up in the output.
-    let line = [(0, 57.0), (90, 57.0), (110, 60.0), (200, 60.0), (215, 0.0), (245, 62.0), (330, 64.0), (430, 57.0), (600, 55.0), (700, 52.0), (790, 57.0)];
+    let line =
+        [(0, 57), (90, 59), (140, 60), (215, 0), (245, 64), (330, 62), (430, 60), (520, 0), (560, 55), (690, 57)];
     for hop in 0..800_usize {
         let here = line.iter().rposition(|(start, _)| *start <= hop).unwrap_or(0);
-        let (start, from) = line[here];
-        let (_, to) = line.get(here + 1).copied().unwrap_or((800, from));
-        let share = ((hop - start) as f32 / 14.0).min(1.0);
-        let midi = if from == 0.0 || hop % 190 > 178 { 0.0 } else { from + (to - from).max(-12.0) * 0.0 * share };
-        let vibrato = 0.35 * (hop as f32 * 0.33).sin() * share;
-        let slide = (1.0 - share) * -1.5;
-        let hz = if midi == 0.0 { 0.0 } else { hz_from_midi(midi + vibrato + slide) };
+        let (start, midi) = line[here];
+        let settled = ((hop - start) as f32 / 14.0).min(1.0);
+        let bend = 0.35 * (hop as f32 * 0.33).sin() * settled - 1.5 * (1.0 - settled);
+        let hz = if midi == 0 { 0.0 } else { hz_from_midi(midi as f32 + bend) };
         model.trace.push(PitchPoint { source_hz: hz, output_hz: hz * 2.0 });
     }
     model
@@ -278,9 +284,11 @@ pub fn troubled() -> EditorModel {
     model.troubles = vec![
         Trouble::Runtime { reason: "libonnxruntime.so.1.22 was not found beside the plugin".into() },
         Trouble::VoiceMissing { slot: 0, name: "Grandmother's kitchen radio, take 7 (final)".into() },
-        Trouble::VoiceRefused { name: "Ember".into(), reason: "the file ends early".into() },
+        Trouble::VoiceRefused { slot: 2, name: "Ember".into(), reason: "the file ends early".into() },
     ];
-    model.slots[0] = SlotContent::Missing { name: "Grandmother's kitchen radio, take 7 (final)".into() };
-    model.slots[2] = SlotContent::Loading { name: "Ember".into() };
+    model.slots[0] = Some(named("gone", "Grandmother's kitchen radio, take 7 (final)"));
+    model.slots[2] = Some(named("e5", "Ember"));
+    model.slot_states[0] = SlotState::Missing;
+    model.slot_states[2] = SlotState::Loading;
     model
 }

@@ -1,0 +1,233 @@
+//! The editor in a host's window: takes readings, hands out parameters, carries out what was asked for. The only part
+//! of the editor that names the framework.
+//!
+//! Runs on the thread of the window. The locks it takes are those of session and telemetry texts, held for copies only
+//! and never by the audio thread.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use egui::{Rect, Sense, Stroke, Ui, pos2, vec2};
+use nice_plug::context::gui::GuiContext;
+use nice_plug::editor::ResizeHint;
+use nice_plug::editor::dpi::LogicalSize;
+use nice_plug::params::Param;
+use nice_plug_egui::baseview::HandlerError;
+use nice_plug_egui::{EguiEditor, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier};
+
+use super::control::{Control, ControlAccess, tidy};
+use super::model::{Action, EditorModel};
+use super::trace::PitchPoint;
+use super::{EditorView, LEAST_SIZE, editor_ui, theme};
+use crate::bridge::session::Request;
+use crate::bridge::{Session, Telemetry};
+use crate::params::CoffreParams;
+
+/// The editor as the framework knows it.
+pub type Editor = EguiEditor<EditorWindow>;
+
+/// Time between two pictures, in seconds: 30 per second are enough for meters and leave the machine to the audio.
+const PICTURE_S: f32 = 1.0 / 30.0;
+
+/// Makes the editor of an instance.
+pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Arc<Telemetry>) -> Option<Editor> {
+    let least = LogicalSize::new(LEAST_SIZE.0, LEAST_SIZE.1);
+    let settings = EguiNiceSettings::new()
+        .with_tile("Coffre")
+        .with_resize_hint(ResizeHint::resizable().with_min_logical_size(least));
+    let window = EditorWindow {
+        params: params.clone(),
+        session: session.clone(),
+        telemetry: telemetry.clone(),
+        view: EditorView::default(),
+        model: EditorModel::default(),
+        seen_hops: 0,
+        host: None,
+        gesture: Cell::new(None),
+        drawn: None,
+        resize_from: None,
+    };
+    nice_plug_egui::create_egui_editor(params.editor.clone(), RepaintNotifier::new(), settings, window)
+}
+
+/// The window's content; lives as long as the plugin instance, the window itself comes and goes.
+pub struct EditorWindow {
+    params: Arc<CoffreParams>,
+    session: Arc<Session>,
+    telemetry: Arc<Telemetry>,
+    view: EditorView,
+    model: EditorModel,
+    /// Hops taken from the telemetry's F0 history.
+    seen_hops: u64,
+    /// Way to the host while a window is open.
+    host: Option<GuiContext>,
+    /// The control whose gesture has begun and not ended.
+    gesture: Cell<Option<Control>>,
+    drawn: Option<Instant>,
+    /// Size of the window when the drag at its corner began.
+    resize_from: Option<egui::Vec2>,
+}
+
+impl EditorWindow {
+    /// Brings the model up to date.
+    fn refresh(&mut self) {
+        let model = &mut self.model;
+        model.reading = self.telemetry.read();
+        let trace = &mut model.trace;
+        self.seen_hops = self
+            .telemetry
+            .f0_since(self.seen_hops, |source_hz, output_hz| trace.push(PitchPoint { source_hz, output_hz }));
+        model.voices = self.session.library();
+        model.slots = self.session.slots();
+        model.slot_states = self.session.slot_states();
+        model.troubles = self.telemetry.troubles();
+        model.device = self.telemetry.device();
+    }
+
+    fn carry_out(&self, action: Action) {
+        match action {
+            Action::PutVoice(slot, voice) => self.session.set_slot(slot, Some(voice)),
+            Action::EmptySlot(slot) => self.session.set_slot(slot, None),
+            Action::LearnProfile => self.session.ask(Request::LearnProfile),
+            Action::ClearProfile => self.session.ask(Request::ClearProfile),
+            Action::LookForVoices => self.session.ask(Request::LookForVoices),
+            Action::ForgetLateHops => self.telemetry.forget_late_hops(),
+        }
+    }
+
+    /// The grip in the lower right corner, for hosts whose windows have no edges to pull.
+    fn grip_ui(&mut self, ui: &mut Ui) {
+        let window = ui.max_rect();
+        let rect = Rect::from_min_max(window.max - vec2(18.0, 18.0), window.max);
+        let response = ui.interact(rect, ui.scope_id().with("grip"), Sense::drag());
+        let colour = if response.hovered() || response.dragged() { theme::DIM } else { theme::LINE };
+        for inset in [5.0, 9.0, 13.0] {
+            let corner = window.max - vec2(3.0, 3.0);
+            let ends = [pos2(corner.x - inset, corner.y), pos2(corner.x, corner.y - inset)];
+            ui.painter().line_segment(ends, Stroke::new(1.2, colour));
+        }
+        if response.drag_started() {
+            self.resize_from = Some(window.size());
+        }
+        if let (Some(from), Some(moved)) = (self.resize_from, response.total_drag_delta()) {
+            let size = (from + moved).max(vec2(LEAST_SIZE.0, LEAST_SIZE.1));
+            if (size - window.size()).length() > 0.5 {
+                ui.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
+            }
+        }
+        if response.drag_stopped() {
+            self.resize_from = None;
+        }
+        response.on_hover_cursor(egui::CursorIcon::ResizeNwSe);
+    }
+}
+
+impl NiceEguiApp for EditorWindow {
+    fn build(&mut self, ctx: egui::Context, host: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
+        theme::apply(&ctx);
+        self.host = Some(host);
+        self.drawn = None;
+        self.model.voices_folder =
+            crate::voice::library::user_folder().map(|folder| folder.display().to_string()).unwrap_or_default();
+        Ok(())
+    }
+
+    fn ui(&mut self, ui: &mut Ui, frame: &mut Frame) {
+        self.refresh();
+        let now = Instant::now();
+        let passed_s = self.drawn.replace(now).map_or(PICTURE_S, |before| (now - before).as_secs_f32());
+        let mut view = std::mem::take(&mut self.view);
+        let actions = editor_ui(ui, &mut view, &self.model, self, passed_s);
+        self.view = view;
+        actions.into_iter().for_each(|action| self.carry_out(action));
+        self.grip_ui(ui);
+
+        // The space bar starts and stops the host's transport, unless somebody is typing.
+        let capture = if ui.ctx().text_edit_focused() {
+            KeyCapture::CaptureAll
+        } else {
+            KeyCapture::IgnoreKeys(vec![Key::Character(" ".to_owned())])
+        };
+        frame.set_key_capture(capture);
+        ui.ctx().request_repaint_after_secs(PICTURE_S);
+    }
+
+    fn editor_closed(&mut self) {
+        // A window closed in the middle of a drag must not leave the host waiting for its end.
+        if let Some(control) = self.gesture.get() {
+            self.end(control);
+        }
+        self.host = None;
+    }
+}
+
+/// Runs an expression with the parameter of a control.
+macro_rules! with_param {
+    ($window:expr, $control:expr, $param:ident => $body:expr) => {{
+        let params = &$window.params;
+        match $control {
+            Control::Voice => with_param!(@ params.voice, $param => $body),
+            Control::Transpose => with_param!(@ params.transpose, $param => $body),
+            Control::AutoRegister => with_param!(@ params.auto_register, $param => $body),
+            Control::Formant => with_param!(@ params.formant, $param => $body),
+            Control::Likeness => with_param!(@ params.likeness, $param => $body),
+            Control::Mix => with_param!(@ params.mix, $param => $body),
+            Control::InputGain => with_param!(@ params.input_gain, $param => $body),
+            Control::OutputGain => with_param!(@ params.output_gain, $param => $body),
+            Control::Gate => with_param!(@ params.gate, $param => $body),
+            Control::LatencyMode => with_param!(@ params.latency_mode, $param => $body),
+            Control::Fallback => with_param!(@ params.when_late, $param => $body),
+            Control::Bypass => with_param!(@ params.bypass, $param => $body),
+        }
+    }};
+    (@ $field:expr, $param:ident => $body:expr) => {{
+        let $param = &$field;
+        $body
+    }};
+}
+
+impl ControlAccess for EditorWindow {
+    fn normalized(&self, control: Control) -> f32 {
+        with_param!(self, control, param => param.unmodulated_normalized_value())
+    }
+
+    fn default_normalized(&self, control: Control) -> f32 {
+        with_param!(self, control, param => param.default_normalized_value())
+    }
+
+    fn step_count(&self, control: Control) -> Option<usize> {
+        with_param!(self, control, param => param.step_count())
+    }
+
+    fn text(&self, control: Control, normalized: f32) -> String {
+        tidy(&with_param!(self, control, param => param.normalized_value_to_string(normalized, true)))
+    }
+
+    fn parse(&self, control: Control, text: &str) -> Option<f32> {
+        let text = text.replace('−', "-");
+        with_param!(self, control, param => param.string_to_normalized_value(&text)).filter(|value| value.is_finite())
+    }
+
+    fn begin(&self, control: Control) {
+        let Some(host) = &self.host else { return };
+        if let Some(open) = self.gesture.replace(Some(control)) {
+            with_param!(self, open, param => host.param_setter().end_set_parameter(param));
+        }
+        with_param!(self, control, param => host.param_setter().begin_set_parameter(param));
+    }
+
+    fn set(&self, control: Control, normalized: f32) {
+        let Some(host) = &self.host else { return };
+        with_param!(self, control, param => host.param_setter().set_parameter_normalized(param, normalized));
+    }
+
+    fn end(&self, control: Control) {
+        let Some(host) = &self.host else { return };
+        // A gesture that another one has ended already is not ended twice.
+        if self.gesture.get() == Some(control) {
+            self.gesture.set(None);
+            with_param!(self, control, param => host.param_setter().end_set_parameter(param));
+        }
+    }
+}
