@@ -16,5 +16,9 @@ pub mod dsp;
 pub mod editor;
 pub mod engine;
 pub mod onnx;
+#[cfg(feature = "plugin")]
+pub mod params;
+#[cfg(feature = "plugin")]
+pub mod plugin;
 pub mod voice;
 pub mod worker;

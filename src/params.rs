@@ -6,7 +6,7 @@
 mod base64;
 mod text;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use nice_plug::params::persist::PersistentField;
 use nice_plug::prelude::{BoolParam, Enum, EnumParam, FloatParam, FloatRange, IntParam, IntRange, Params};
@@ -83,14 +83,14 @@ pub struct CoffreParams {
     /// The learned source profile.
     #[persist = "source-profile"]
     profile: SavedProfile,
-    /// Size of the editor's window.
-    #[persist = "editor"]
-    pub editor: Arc<nice_plug_egui::EguiEditorState>,
+    /// Size of the editor's window in points. As saved, so of any value: the editor bounds it.
+    #[persist = "editor-size"]
+    pub editor_size: Arc<RwLock<(f32, f32)>>,
 }
 
 impl CoffreParams {
     /// Parameters of an instance with this session, at their defaults; the editor opens with `editor_size` points.
-    pub fn new(session: &Arc<Session>, editor_size: (u32, u32)) -> Self {
+    pub fn new(session: &Arc<Session>, editor_size: (f32, f32)) -> Self {
         let decibels = |name: &str| {
             FloatParam::new(name, 0.0, FloatRange::Linear { min: -24.0, max: 24.0 })
                 .with_step_size(0.01)
@@ -140,10 +140,7 @@ impl CoffreParams {
                 .make_bypass(),
             voices: SavedVoices(session.clone()),
             profile: SavedProfile(session.clone()),
-            editor: nice_plug_egui::EguiEditorState::from_size(
-                nice_plug::editor::dpi::LogicalSize::new(f64::from(editor_size.0), f64::from(editor_size.1)),
-                1.0,
-            ),
+            editor_size: Arc::new(RwLock::new(editor_size)),
         }
     }
 

@@ -5,7 +5,7 @@
 //! and never by the audio thread.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use egui::{Rect, Sense, Stroke, Ui, pos2, vec2};
@@ -14,12 +14,14 @@ use nice_plug::editor::ResizeHint;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::params::Param;
 use nice_plug_egui::baseview::HandlerError;
-use nice_plug_egui::{EguiEditor, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier};
+use nice_plug_egui::{
+    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier,
+};
 
 use super::control::{Control, ControlAccess, tidy};
 use super::model::{Action, EditorModel};
 use super::trace::PitchPoint;
-use super::{EditorView, LEAST_SIZE, editor_ui, theme};
+use super::{DEFAULT_SIZE, EditorView, LEAST_SIZE, editor_ui, theme};
 use crate::bridge::session::Request;
 use crate::bridge::{Session, Telemetry};
 use crate::params::CoffreParams;
@@ -29,6 +31,9 @@ pub type Editor = EguiEditor<EditorWindow>;
 
 /// Time between two pictures, in seconds: 30 per second are enough for meters and leave the machine to the audio.
 const PICTURE_S: f32 = 1.0 / 30.0;
+
+/// Longest side of a window that a session may ask for, in points.
+const GREATEST_LEN: f32 = 4_000.0;
 
 /// Makes the editor of an instance.
 pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Arc<Telemetry>) -> Option<Editor> {
@@ -47,8 +52,11 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
         gesture: Cell::new(None),
         drawn: None,
         resize_from: None,
+        wanted_size: None,
     };
-    nice_plug_egui::create_egui_editor(params.editor.clone(), RepaintNotifier::new(), settings, window)
+    let (width, height) = window.saved_size();
+    let state = EguiEditorState::from_size(LogicalSize::new(f64::from(width), f64::from(height)), 1.0);
+    nice_plug_egui::create_egui_editor(state, RepaintNotifier::new(), settings, window)
 }
 
 /// The window's content; lives as long as the plugin instance, the window itself comes and goes.
@@ -67,9 +75,32 @@ pub struct EditorWindow {
     drawn: Option<Instant>,
     /// Size of the window when the drag at its corner began.
     resize_from: Option<egui::Vec2>,
+    /// Size to take once the window is there: a session may be loaded after the editor was made.
+    wanted_size: Option<egui::Vec2>,
 }
 
 impl EditorWindow {
+    /// The session's window size, within what makes sense.
+    fn saved_size(&self) -> (f32, f32) {
+        let (width, height) = *self.params.editor_size.read().unwrap_or_else(PoisonError::into_inner);
+        let bounded = |len: f32, least: f32, usual: f32| {
+            if len.is_finite() { len.clamp(least, GREATEST_LEN) } else { usual }
+        };
+        (bounded(width, LEAST_SIZE.0, DEFAULT_SIZE.0), bounded(height, LEAST_SIZE.1, DEFAULT_SIZE.1))
+    }
+
+    /// Keeps the window's size for the session, or asks for the session's size in a window that has just opened.
+    fn follow_size(&mut self, ui: &Ui) {
+        let size = ui.ctx().content_rect().size();
+        if let Some(wanted) = self.wanted_size.take() {
+            if (size - wanted).length() > 1.0 {
+                ui.send_viewport_cmd(egui::ViewportCommand::InnerSize(wanted));
+            }
+        } else if size.x >= 1.0 && size.y >= 1.0 {
+            *self.params.editor_size.write().unwrap_or_else(PoisonError::into_inner) = (size.x, size.y);
+        }
+    }
+
     /// Brings the model up to date.
     fn refresh(&mut self) {
         let model = &mut self.model;
@@ -128,6 +159,8 @@ impl NiceEguiApp for EditorWindow {
         theme::apply(&ctx);
         self.host = Some(host);
         self.drawn = None;
+        let (width, height) = self.saved_size();
+        self.wanted_size = Some(vec2(width, height));
         self.model.voices_folder =
             crate::voice::library::user_folder().map(|folder| folder.display().to_string()).unwrap_or_default();
         Ok(())
@@ -142,6 +175,7 @@ impl NiceEguiApp for EditorWindow {
         self.view = view;
         actions.into_iter().for_each(|action| self.carry_out(action));
         self.grip_ui(ui);
+        self.follow_size(ui);
 
         // The space bar starts and stops the host's transport, unless somebody is typing.
         let capture = if ui.ctx().text_edit_focused() {
