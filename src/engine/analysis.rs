@@ -200,6 +200,32 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_timed_to_a_fraction_of_a_millisecond() {
+        // Two octaves in one second: a millisecond of error is 2.4 cents, always to the same side.
+        let mut phase = 0.0_f64;
+        let samples: Vec<f32> = (0..48_000)
+            .map(|n| {
+                phase += 150.0 * 2.0_f64.powf(2.0 * f64::from(n) / 48_000.0) / 48_000.0;
+                (1..12).map(|k| 0.1 / k as f32 * (std::f64::consts::TAU * phase * f64::from(k)).sin() as f32).sum()
+            })
+            .collect();
+        for mode in [Mode::Live, Mode::Mix] {
+            let mut offsets: Vec<f64> = analyse(mode, &samples)
+                .iter()
+                .filter(|frame| (4_800..36_000).contains(&frame.centre))
+                .map(|frame| {
+                    let truth = 150.0 * 2.0_f64.powf(2.0 * frame.centre as f64 / 48_000.0);
+                    (f64::from(frame.f0_hz) / truth).log2() / 2.0 * 1000.0
+                })
+                .collect();
+            offsets.sort_by(f64::total_cmp);
+            let median = offsets[offsets.len() / 2];
+            println!("{mode:?}: {median:.3} ms");
+            assert!(median.abs() < 0.2, "{mode:?}: frames are {median} ms late");
+        }
+    }
+
+    #[test]
     fn mel_is_two_frames_ahead_of_the_centre() {
         for mode in [Mode::Live, Mode::Mix] {
             let mut samples = vec![0.0; 48_000];

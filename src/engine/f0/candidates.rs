@@ -40,9 +40,18 @@ const NOISE_SHARE: f32 = 3e-4;
 /// Peaks below this correlation are not candidates.
 const MIN_CORRELATION: f32 = 0.3;
 
-/// Handicap of a candidate per octave below the highest F0: decides for the true period among its multiples, which
-/// correlate as well.
-const OCTAVE_HANDICAP: f32 = 0.1;
+/// Handicap of a candidate per octave below the highest F0.
+const OCTAVE_HANDICAP: f32 = 0.02;
+
+/// Handicap, per octave, of a candidate whose period is a multiple of that of another one that is nearly as good: the
+/// multiples of the true period correlate as well as itself.
+const MULTIPLE_HANDICAP: f32 = 0.16;
+
+/// The same beyond 4 times: there the other one is as likely to be a formant that a low voice excites.
+const HIGH_MULTIPLE_HANDICAP: f32 = 0.04;
+
+/// Shortfall of the other one's correlation at which the handicap has shrunk to nothing.
+const MULTIPLE_MARGIN: f32 = 0.2;
 
 /// Weight of the whitened signal's vote: what a candidate's correlation falls short of the best one's there.
 const WHITENED_WEIGHT: f32 = 0.45;
@@ -203,6 +212,7 @@ impl CandidateFinder {
             }
         }
         self.vote(spot, &mut candidates.list[..candidates.len]);
+        Self::handicap_multiples(&mut candidates.list[..candidates.len]);
     }
 
     /// Lowers the merit of candidates that the whitened signal does not confirm: half of a period passes for one when
@@ -218,6 +228,24 @@ impl CandidateFinder {
         let best = votes.iter().copied().fold(0.0, f32::max);
         for (vote, candidate) in votes.iter().zip(candidates) {
             candidate.merit -= WHITENED_WEIGHT * (best - vote);
+        }
+    }
+
+    /// Lowers the merit of multiples of a good period.
+    fn handicap_multiples(candidates: &mut [Candidate]) {
+        for index in 0..candidates.len() {
+            let candidate = candidates[index];
+            let handicap = |other: &Candidate| {
+                let ratio = other.f0_hz / candidate.f0_hz;
+                let whole = ratio.round();
+                let is_multiple = whole >= 2.0 && (ratio / whole - 1.0).abs() < 0.03;
+                let shortfall = (candidate.correlation - other.correlation).max(0.0) / MULTIPLE_MARGIN;
+                let octaves = whole.log2();
+                let size = MULTIPLE_HANDICAP * octaves.min(2.0) + HIGH_MULTIPLE_HANDICAP * (octaves - 2.0).max(0.0);
+                if is_multiple { size * (1.0 - shortfall).max(0.0) } else { 0.0 }
+            };
+            let most = candidates.iter().map(handicap).fold(0.0, f32::max);
+            candidates[index].merit -= most;
         }
     }
 
