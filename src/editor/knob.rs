@@ -298,9 +298,10 @@ fn paint_dial(
     // The large knob has its value in the middle.
     let start = if radius > 40.0 { 0.78 } else { 0.35 };
     let ends = [centre + hand * inner * start, centre + hand * (inner - width * 0.6)];
-    painter.line_segment(ends, Stroke::new((width * 0.6).max(2.2), theme::TEXT));
-    painter.circle_filled(ends[0], (width * 0.3).max(1.1), theme::TEXT);
-    painter.circle_filled(ends[1], (width * 0.3).max(1.1), theme::TEXT);
+    painter.line_segment(ends, Stroke::new((width * 0.6).max(2.0), theme::TEXT));
+    if radius > 40.0 {
+        ends.map(|end| painter.circle_filled(end, width * 0.3, theme::TEXT));
+    }
 }
 
 /// A share that can be drawn, whatever the host made of the value.

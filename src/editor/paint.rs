@@ -22,6 +22,15 @@ pub fn text_in(ui: &Ui, rect: Rect, anchor: Align2, text: &str, font: FontId, co
     placed
 }
 
+/// Paints a text of several lines from the top left of `rect`; what does not fit ends in an ellipsis.
+pub fn block_in(ui: &Ui, rect: Rect, text: &str, font: FontId, colour: Color32) {
+    let mut job = LayoutJob::simple(text.to_owned(), font.clone(), colour, rect.width().max(1.0));
+    let row_height = ui.fonts_mut(|fonts| fonts.row_height(&font));
+    job.wrap.max_rows = ((rect.height() + 1.0) / row_height).floor().max(1.0) as usize;
+    let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
+    ui.painter().galley(rect.min, galley, colour);
+}
+
 /// A ground with rounded corners.
 pub fn card(ui: &Ui, rect: Rect) {
     ui.painter().rect_filled(rect, CornerRadius::same(theme::CARD_RADIUS), theme::CARD);

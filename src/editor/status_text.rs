@@ -64,7 +64,7 @@ pub fn late_text(reading: &Reading) -> String {
 
 /// Computing time as text; empty while unknown.
 pub fn load_text(reading: &Reading) -> String {
-    if reading.load.is_finite() && reading.load > 0.0 {
+    if reading.load.is_finite() && reading.load >= 0.005 {
         format!("{:.0} % of one core", (reading.load * 100.0).min(999.0))
     } else {
         String::new()

@@ -12,7 +12,7 @@ use crate::bridge::telemetry::{ProfileState, Trouble};
 /// Height of the header.
 pub const HEADER_HEIGHT: f32 = 40.0;
 /// Height of a message.
-pub const NOTICE_HEIGHT: f32 = 54.0;
+pub const NOTICE_HEIGHT: f32 = 68.0;
 /// Height of the singer's line.
 pub const SINGER_HEIGHT: f32 = 44.0;
 /// Height of the status line.
@@ -91,7 +91,7 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
             *shown = (*shown + 1) % troubles.len();
         }
     }
-    if matches!(trouble, Trouble::VoiceMissing { .. }) {
+    if matches!(trouble, Trouble::VoiceMissing { .. } | Trouble::VoiceRefused { .. }) {
         let button = place(ui, "Look again");
         let tip = "Looks through the voice folders for new files.";
         if switch::button(ui, button, ui.scope_id().with("notice look"), "Look again", tip).clicked() {
@@ -99,10 +99,10 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
         }
     }
     let text = Rect::from_min_max(pos2(rect.left() + 42.0, rect.top() + 8.0), pos2(right - 4.0, rect.bottom() - 8.0));
-    let first = Rect::from_min_size(text.min, vec2(text.width(), text.height() / 2.0));
-    let second = first.translate(vec2(0.0, first.height()));
+    let first = Rect::from_min_size(text.min, vec2(text.width(), 18.0));
+    let rest = Rect::from_min_max(pos2(text.left(), first.bottom() + 2.0), text.max);
     paint::text_in(ui, first, Align2::LEFT_CENTER, &what, theme::strong(13.0), theme::TEXT);
-    paint::text_in(ui, second, Align2::LEFT_CENTER, &remedy, theme::regular(12.0), theme::DIM);
+    paint::block_in(ui, rest, &remedy, theme::regular(12.0), theme::DIM);
     let response = ui.interact(text, ui.scope_id().with("notice"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("{what} {remedy}")));
     response.on_hover_text(format!("{what}\n\n{remedy}"));

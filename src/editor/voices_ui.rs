@@ -12,7 +12,7 @@ use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::engine::VOICE_SLOTS;
 
 /// Height of a row of the list.
-const ROW_HEIGHT: f32 = 50.0;
+const ROW_HEIGHT: f32 = 64.0;
 
 /// What the voice panel remembers.
 #[derive(Clone, Debug, Default)]
@@ -197,38 +197,35 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
         painter.rect_stroke(row, radius, Stroke::new(1.5, theme::ACCENT), StrokeKind::Inside);
     }
     let inner = row.shrink2(vec2(11.0, 7.0));
-    let half = inner.height() / 2.0;
-    let first = Rect::from_min_size(inner.min, vec2(inner.width(), half));
-    let second = first.translate(vec2(0.0, half + 1.0));
-
+    let first = Rect::from_min_size(inner.min, vec2(inner.width(), 19.0));
     let has_range = !range.is_empty();
     let range = paint::line(ui, &range, theme::regular(11.0), theme::DIM, inner.width() * 0.5);
     let range_at = Align2::RIGHT_CENTER.align_size_within_rect(range.size(), first);
-    let name_right = if has_range { range_at.left() - 8.0 } else { first.right() };
+    let right = if has_range { range_at.left() - 8.0 } else { first.right() };
     painter.galley(range_at.min, range, theme::DIM);
-    let name = Rect::from_min_max(first.min, pos2(name_right, first.bottom()));
+    // The mark follows the name and gets the room it needs first.
+    let mark = mark_text(voice);
+    let mark = paint::line(ui, mark, theme::regular(10.5), theme::DIM, inner.width() * 0.35);
+    let mark_width = mark.size().x + 20.0;
+    let name = Rect::from_min_max(first.min, pos2(right - mark_width, first.bottom()));
     let colour = if chosen { theme::ACCENT } else { theme::TEXT };
-    paint::text_in(ui, name, Align2::LEFT_CENTER, &voice.voice.name, theme::strong(13.5), colour);
+    let name = paint::text_in(ui, name, Align2::LEFT_CENTER, &voice.voice.name, theme::strong(13.5), colour);
+    let mark_left = name.right() + 9.0;
+    if !voice.consent.is_empty() {
+        paint::tick(painter, pos2(mark_left + 4.0, first.center().y), theme::GOOD);
+    }
+    let mark_rect = Rect::from_min_max(pos2(mark_left + 11.0, first.top() + 1.0), pos2(right, first.bottom()));
+    painter.galley(Align2::LEFT_CENTER.align_size_within_rect(mark.size(), mark_rect).min, mark, theme::DIM);
 
-    let right = mark_ui(ui, second, voice);
-    let about = Rect::from_min_max(second.min, pos2(right - 8.0, second.bottom()));
-    paint::text_in(ui, about, Align2::LEFT_CENTER, &voice.description, theme::regular(11.5), theme::DIM);
+    let about = Rect::from_min_max(pos2(inner.left(), first.bottom() + 1.0), inner.max);
+    paint::block_in(ui, about, &voice.description, theme::regular(11.5), theme::DIM);
 }
 
-/// Licence and consent at the right end of a line; returns where they start.
-fn mark_ui(ui: &Ui, line: Rect, voice: &VoiceChoice) -> f32 {
-    let known = !voice.consent.is_empty();
-    let text = if voice.licence.is_empty() { if known { "" } else { "?" } } else { voice.licence.as_str() };
-    let galley = paint::line(ui, text, theme::regular(10.5), theme::DIM, line.width() * 0.4);
-    let at = Align2::RIGHT_CENTER.align_size_within_rect(galley.size(), line);
-    let empty = galley.size().x <= 0.0;
-    ui.painter().galley(at.min, galley, theme::DIM);
-    if known {
-        let x = if empty { line.right() - 5.0 } else { at.left() - 8.0 };
-        paint::tick(ui.painter(), pos2(x, line.center().y), theme::GOOD);
-        x - 5.0
-    } else {
-        at.left()
+/// The licence beside the name; a question mark when neither licence nor consent is known.
+fn mark_text(voice: &VoiceChoice) -> &str {
+    match (voice.licence.as_str(), voice.consent.is_empty()) {
+        ("", true) => "?",
+        (licence, _) => licence,
     }
 }
 

@@ -249,7 +249,7 @@ pub fn lively() -> EditorModel {
             ..Reading::default()
         },
         voices: [
-            voice("a1", "Amber", "Warm low alto, close and even", [174.6, 587.3]),
+            voice("a1", "Amber", "Warm low alto, close and even; real signal up to 11 kHz", [174.6, 587.3]),
             voice("b2", "Birch", "Clear, bright mezzo with light breath", [220.0, 698.5]),
             voice("c3", "Cedar", "Round and calm, at home in the middle", [196.0, 659.3]),
             voice("d4", "Dune", "Dry baritone with a firm edge", [110.0, 349.2]),
