@@ -159,6 +159,17 @@ fn search_narrows_the_list_and_enter_takes_the_marked_voice() {
 }
 
 #[test]
+fn escape_empties_the_search() {
+    let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
+    let place = stage.place("Search for a voice");
+    stage.click(place);
+    stage.write("amber");
+    stage.key(Key::Escape, Modifiers::NONE);
+    stage.rest(2);
+    assert!(stage.nodes().iter().any(|(_, name, _)| name.starts_with("Dune")));
+}
+
+#[test]
 fn arrow_keys_walk_through_the_found_voices() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
     let place = stage.place("Search for a voice");
@@ -372,6 +383,14 @@ fn pictures_are_drawn_at_one_and_two_pixels_per_point() {
     for (name, model, size) in scenes {
         for scale in [1.0, 2.0] {
             let mut stage = Stage::new(model.clone(), size, scale);
+            if name == "lively" && scale > 1.0 {
+                let place = stage.place("Search for a voice");
+                stage.click(place);
+                stage.write("a");
+                let place = stage.place("Formant") - vec2(0.0, 4.0);
+                stage.click(place);
+                stage.write("-2.5");
+            }
             if name == "learned" {
                 stage.controls.values.borrow_mut().insert(Control::Transpose, 0.75);
                 stage.controls.values.borrow_mut().insert(Control::Bypass, 1.0);

@@ -300,7 +300,9 @@ fn paint_dial(
     let ends = [centre + hand * inner * start, centre + hand * (inner - width * 0.6)];
     painter.line_segment(ends, Stroke::new((width * 0.6).max(2.0), theme::TEXT));
     if radius > 40.0 {
-        ends.map(|end| painter.circle_filled(end, width * 0.3, theme::TEXT));
+        for end in ends {
+            painter.circle_filled(end, width * 0.3, theme::TEXT);
+        }
     }
 }
 

@@ -22,13 +22,15 @@ pub fn text_in(ui: &Ui, rect: Rect, anchor: Align2, text: &str, font: FontId, co
     placed
 }
 
-/// Paints a text of several lines from the top left of `rect`; what does not fit ends in an ellipsis.
+/// Paints a text of several lines at the left of `rect`, in the middle of its height; what does not fit ends in an
+/// ellipsis.
 pub fn block_in(ui: &Ui, rect: Rect, text: &str, font: FontId, colour: Color32) {
     let mut job = LayoutJob::simple(text.to_owned(), font.clone(), colour, rect.width().max(1.0));
     let row_height = ui.fonts_mut(|fonts| fonts.row_height(&font));
     job.wrap.max_rows = ((rect.height() + 1.0) / row_height).floor().max(1.0) as usize;
     let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
-    ui.painter().galley(rect.min, galley, colour);
+    let placed = Align2::LEFT_CENTER.align_size_within_rect(galley.size(), rect);
+    ui.painter().galley(placed.min, galley, colour);
 }
 
 /// A ground with rounded corners.

@@ -52,6 +52,15 @@ pub fn latency_text(reading: &Reading) -> String {
     latency_ms(reading).map_or_else(|| "Delay –".to_owned(), |ms| format!("Delay {ms:.0} ms"))
 }
 
+/// What the delay is, with its exact value.
+pub fn latency_explanation(reading: &Reading) -> String {
+    let meaning = "Time between singing and hearing, inside Coffre. The host lines up the other tracks by it.";
+    match reading.host_rate {
+        0 => meaning.to_owned(),
+        rate => format!("{meaning}\n\n{} samples at {} kHz", reading.latency_samples, rate as f32 / 1000.0),
+    }
+}
+
 /// How often the computer was late.
 pub fn late_text(reading: &Reading) -> String {
     match reading.late_hops {

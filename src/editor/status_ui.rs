@@ -180,8 +180,8 @@ pub fn footer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     let headline_tip = status_text::headline_explanation(reading, bypassed);
     let headline_colour = if mood == Mood::Bad { theme::BAD } else { theme::TEXT };
     left = part_ui(ui, rect, left, headline, true, headline_colour, headline_tip);
-    let delay_tip = "Time between singing and hearing, inside Coffre. The host lines up the other tracks by it.";
-    left = part_ui(ui, rect, left, &status_text::latency_text(reading), false, theme::DIM, delay_tip);
+    let delay_tip = status_text::latency_explanation(reading);
+    left = part_ui(ui, rect, left, &status_text::latency_text(reading), false, theme::DIM, &delay_tip);
     let late = status_text::late_text(reading);
     let late_colour = if reading.late_hops == 0 { theme::DIM } else { theme::BAD };
     let late_tip = "How often the computer was too slow since the start. Click to count from zero.";

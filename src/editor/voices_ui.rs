@@ -12,7 +12,7 @@ use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::engine::VOICE_SLOTS;
 
 /// Height of a row of the list.
-const ROW_HEIGHT: f32 = 64.0;
+const ROW_HEIGHT: f32 = 62.0;
 
 /// What the voice panel remembers.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +130,9 @@ fn search_ui(
         actions.push(Action::PutVoice(slot, voice.voice.clone()));
         response.request_focus();
     }
+    if response.lost_focus() && ui.input(|input| input.key_pressed(Key::Escape)) {
+        search.text.clear();
+    }
     if response.has_focus() {
         paint::focus_ring(ui.painter(), rect, theme::FIELD_RADIUS);
     }
@@ -196,7 +199,7 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
     if response.has_focus() {
         painter.rect_stroke(row, radius, Stroke::new(1.5, theme::ACCENT), StrokeKind::Inside);
     }
-    let inner = row.shrink2(vec2(11.0, 7.0));
+    let inner = row.shrink2(vec2(11.0, 6.0));
     let first = Rect::from_min_size(inner.min, vec2(inner.width(), 19.0));
     let has_range = !range.is_empty();
     let range = paint::line(ui, &range, theme::regular(11.0), theme::DIM, inner.width() * 0.5);
@@ -217,7 +220,7 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
     let mark_rect = Rect::from_min_max(pos2(mark_left + 11.0, first.top() + 1.0), pos2(right, first.bottom()));
     painter.galley(Align2::LEFT_CENTER.align_size_within_rect(mark.size(), mark_rect).min, mark, theme::DIM);
 
-    let about = Rect::from_min_max(pos2(inner.left(), first.bottom() + 1.0), inner.max);
+    let about = Rect::from_min_max(pos2(inner.left(), first.bottom()), inner.max);
     paint::block_in(ui, about, &voice.description, theme::regular(11.5), theme::DIM);
 }
 

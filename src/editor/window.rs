@@ -32,6 +32,9 @@ pub type Editor = EguiEditor<EditorWindow>;
 /// Time between two pictures, in seconds: 30 per second are enough for meters and leave the machine to the audio.
 const PICTURE_S: f32 = 1.0 / 30.0;
 
+/// Pictures of a new window after which it is asked to take the session's size.
+const ASK_AT: [u32; 2] = [1, 12];
+
 /// Longest side of a window that a session may ask for, in points.
 const GREATEST_LEN: f32 = 4_000.0;
 
@@ -59,6 +62,13 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
     nice_plug_egui::create_egui_editor(state, RepaintNotifier::new(), settings, window)
 }
 
+/// A size as a session may have it, brought within what makes sense.
+fn bounded_size((width, height): (f32, f32)) -> (f32, f32) {
+    let bounded =
+        |len: f32, least: f32, usual: f32| if len.is_finite() { len.clamp(least, GREATEST_LEN) } else { usual };
+    (bounded(width, LEAST_SIZE.0, DEFAULT_SIZE.0), bounded(height, LEAST_SIZE.1, DEFAULT_SIZE.1))
+}
+
 /// The window's content; lives as long as the plugin instance, the window itself comes and goes.
 pub struct EditorWindow {
     params: Arc<CoffreParams>,
@@ -76,26 +86,28 @@ pub struct EditorWindow {
     /// Size of the window when the drag at its corner began.
     resize_from: Option<egui::Vec2>,
     /// Size to take once the window is there: a session may be loaded after the editor was made.
-    wanted_size: Option<egui::Vec2>,
+    ///
+    /// With the pictures drawn since.
+    wanted_size: Option<(egui::Vec2, u32)>,
 }
 
 impl EditorWindow {
     /// The session's window size, within what makes sense.
     fn saved_size(&self) -> (f32, f32) {
-        let (width, height) = *self.params.editor_size.read().unwrap_or_else(PoisonError::into_inner);
-        let bounded = |len: f32, least: f32, usual: f32| {
-            if len.is_finite() { len.clamp(least, GREATEST_LEN) } else { usual }
-        };
-        (bounded(width, LEAST_SIZE.0, DEFAULT_SIZE.0), bounded(height, LEAST_SIZE.1, DEFAULT_SIZE.1))
+        bounded_size(*self.params.editor_size.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps the window's size for the session, or asks for the session's size in a window that has just opened.
     fn follow_size(&mut self, ui: &Ui) {
         let size = ui.ctx().content_rect().size();
-        if let Some(wanted) = self.wanted_size.take() {
-            if (size - wanted).length() > 1.0 {
+        if let Some((wanted, pictures)) = self.wanted_size {
+            let is_there = (size - wanted).length() <= 1.0;
+            // Hosts and window managers settle during the first pictures, so it is said twice; then they decide.
+            if !is_there && ASK_AT.contains(&pictures) {
                 ui.send_viewport_cmd(egui::ViewportCommand::InnerSize(wanted));
             }
+            let is_over = is_there || pictures > 2 * ASK_AT[1];
+            self.wanted_size = (!is_over).then_some((wanted, pictures + 1));
         } else if size.x >= 1.0 && size.y >= 1.0 {
             *self.params.editor_size.write().unwrap_or_else(PoisonError::into_inner) = (size.x, size.y);
         }
@@ -142,6 +154,7 @@ impl EditorWindow {
             self.resize_from = Some(window.size());
         }
         if let (Some(from), Some(moved)) = (self.resize_from, response.total_drag_delta()) {
+            self.wanted_size = None;
             let size = (from + moved).max(vec2(LEAST_SIZE.0, LEAST_SIZE.1));
             if (size - window.size()).length() > 0.5 {
                 ui.send_viewport_cmd(egui::ViewportCommand::InnerSize(size));
@@ -160,7 +173,7 @@ impl NiceEguiApp for EditorWindow {
         self.host = Some(host);
         self.drawn = None;
         let (width, height) = self.saved_size();
-        self.wanted_size = Some(vec2(width, height));
+        self.wanted_size = Some((vec2(width, height), 0));
         self.model.voices_folder =
             crate::voice::library::user_folder().map(|folder| folder.display().to_string()).unwrap_or_default();
         Ok(())
@@ -263,5 +276,18 @@ impl ControlAccess for EditorWindow {
             self.gesture.set(None);
             with_param!(self, control, param => host.param_setter().end_set_parameter(param));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_cannot_ask_for_a_window_that_nobody_can_use() {
+        assert_eq!(bounded_size((1200.0, 700.0)), (1200.0, 700.0));
+        assert_eq!(bounded_size((-5.0, 0.0)), LEAST_SIZE);
+        assert_eq!(bounded_size((f32::NAN, f32::INFINITY)), DEFAULT_SIZE);
+        assert_eq!(bounded_size((1e30, 1e30)), (GREATEST_LEN, GREATEST_LEN));
     }
 }

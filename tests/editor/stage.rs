@@ -166,7 +166,7 @@ impl Stage {
         let update = self.frame(Vec::new()).platform_output.accesskit_update.expect("accesskit is on");
         let of = |(_, node): &(_, egui::accesskit::Node)| {
             let bounds = node.bounds()?;
-            let at = |x: f64, y: f64| egui::pos2(x as f32, y as f32) / self.scale;
+            let at = |x: f64, y: f64| egui::pos2(x as f32, y as f32);
             let rect = Rect::from_min_max(at(bounds.x0, bounds.y0), at(bounds.x1, bounds.y1));
             Some((node.role(), node.label().or(node.value()).unwrap_or_default().to_owned(), rect))
         };
