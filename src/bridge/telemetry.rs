@@ -232,7 +232,7 @@ impl Telemetry {
         end
     }
 
-    /// What runs the graphs, in plain words: "CPU", "GPU: <name>"; empty while unknown. [main-thread]
+    /// What runs the graphs, in plain words: "CPU", "GPU: its name"; empty while unknown. [main-thread]
     pub fn device(&self) -> String {
         self.texts().device.clone()
     }

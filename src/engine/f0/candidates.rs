@@ -88,7 +88,7 @@ impl Candidates {
     }
 
     /// Keeps a candidate if there is room or it beats the worst.
-    fn offer(&mut self, candidate: Candidate) {
+    pub fn offer(&mut self, candidate: Candidate) {
         if self.len < MAX_CANDIDATES {
             self.list[self.len] = candidate;
             self.len += 1;

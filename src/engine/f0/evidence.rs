@@ -3,7 +3,8 @@
 use super::F0_HOP_LEN;
 use crate::dsp::dot;
 
-/// Weights of the logistic model `1 / (1 + exp(-(BIAS + sum weight * feature)))`.
+/// Weights of the logistic model `1 / (1 + exp(-(BIAS + sum weight * feature)))`, fitted to read speech of 26 speakers
+/// with the voicing of another tracker (SwiftF0) as truth; the bias leans towards unvoiced.
 const BIAS: f32 = -3.2;
 const CORRELATION_WEIGHT: f32 = 7.8;
 const LEVEL_WEIGHT: f32 = 0.08;
@@ -57,5 +58,29 @@ impl VoicingEvidence {
         let low_band_db = 10.0 * ((low + QUIET) / (whole + QUIET)).log10().min(0.0);
         let sum = BIAS + CORRELATION_WEIGHT * correlation + LEVEL_WEIGHT * level_db + LOW_BAND_WEIGHT * low_band_db;
         1.0 / (1.0 + (-sum).exp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loud_low_and_regular_sound_is_voiced_and_each_counts() {
+        let voicing = |before: f32, now: f32, low_share: f32, correlation: f32| {
+            let mut evidence = VoicingEvidence::default();
+            for hop in 0..8 {
+                let level = if hop < 4 { before } else { now };
+                let whole: Vec<f32> = (0..F0_HOP_LEN).map(|n| if n % 2 == 0 { level } else { -level }).collect();
+                let low: [f32; F0_HOP_LEN] = std::array::from_fn(|n| whole[n] * low_share);
+                evidence.push(&whole, &low);
+            }
+            evidence.voicing(0, correlation)
+        };
+        let vowel = voicing(0.1, 0.1, 1.0, 0.95);
+        assert!(vowel > 0.95, "{vowel}");
+        assert!(voicing(0.1, 0.1, 1.0, 0.3) < 0.5);
+        assert!(voicing(0.1, 0.002, 1.0, 0.6) < voicing(0.1, 0.1, 1.0, 0.6) - 0.2);
+        assert!(voicing(0.1, 0.1, 0.05, 0.6) < voicing(0.1, 0.1, 1.0, 0.6));
     }
 }

@@ -75,3 +75,44 @@ impl Prefilter {
         self.line.copy_within(F0_HOP_LEN.., 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gain in dB for a sine, measured once it is settled.
+    fn gain_db(hz: f32) -> f32 {
+        let mut filter = Prefilter::new();
+        let mut out = [0.0; F0_HOP_LEN];
+        let mut power = [0.0_f32; 2];
+        for hop in 0..60 {
+            let sine = |n: usize| (std::f32::consts::TAU * hz * (hop * F0_HOP_LEN + n) as f32 / F0_RATE as f32).sin();
+            let input: [f32; F0_HOP_LEN] = std::array::from_fn(sine);
+            filter.process(&input, &mut out);
+            if hop >= 20 {
+                power[0] += dot(&input, &input);
+                power[1] += dot(&out, &out);
+            }
+        }
+        10.0 * (power[1] / power[0]).log10()
+    }
+
+    #[test]
+    fn the_range_of_the_voice_passes_and_rumble_and_hiss_do_not() {
+        assert!(gain_db(10.0) < -20.0, "{}", gain_db(10.0));
+        assert!(gain_db(80.0) > -1.0, "{}", gain_db(80.0));
+        assert!(gain_db(1200.0).abs() < 1.0, "{}", gain_db(1200.0));
+        assert!(gain_db(6000.0) < -30.0, "{}", gain_db(6000.0));
+    }
+
+    #[test]
+    fn the_low_pass_delays_by_the_stated_length() {
+        let mut filter = Prefilter::new();
+        let mut input = [0.0; F0_HOP_LEN];
+        input[50] = 1.0;
+        let mut out = [0.0; F0_HOP_LEN];
+        filter.process(&input, &mut out);
+        let peak = (0..F0_HOP_LEN).max_by(|&a, &b| out[a].total_cmp(&out[b]));
+        assert_eq!(peak, Some(50 + PREFILTER_DELAY_LEN));
+    }
+}

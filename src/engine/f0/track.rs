@@ -155,3 +155,62 @@ fn change_cost(from: &State, to: &State) -> f32 {
         _ => VOICING_CHANGE,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::candidates::Candidate;
+    use super::*;
+
+    fn observe(voicing: f32, list: &[(f32, f32)]) -> Observation {
+        let mut candidates = Candidates::default();
+        for &(f0_hz, merit) in list {
+            candidates.offer(Candidate { f0_hz, correlation: merit, merit });
+        }
+        Observation { candidates, voicing }
+    }
+
+    #[test]
+    fn one_frame_that_prefers_the_octave_does_not_break_the_track() {
+        let mut track = Track::new(0);
+        for frame in 0..20 {
+            let odd = frame == 10;
+            let list = [(200.0, if odd { 0.8 } else { 0.9 }), (100.0, if odd { 0.95 } else { 0.8 })];
+            assert_eq!(track.push(&observe(0.95, &list), &[]).f0_hz, 200.0, "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn hindsight_corrects_a_wrong_beginning() {
+        // The first two frames look like 100 Hz, the rest is 200 Hz.
+        let at = |frame: usize| {
+            let early = frame < 2;
+            observe(0.95, &[(100.0, if early { 0.9 } else { 0.4 }), (200.0, if early { 0.8 } else { 0.95 })])
+        };
+        let mut live = Track::new(0);
+        assert_eq!(live.push(&at(0), &[]).f0_hz, 100.0);
+        let mut preview = Track::new(0);
+        assert_eq!(preview.push(&at(1), &[at(2), at(3)]).f0_hz, 200.0);
+        let mut mix = Track::new(5);
+        let frames: Vec<f32> = (0..12).map(|frame| mix.push(&at(frame), &[]).f0_hz).collect();
+        assert_eq!(frames[..5], [0.0; 5]);
+        assert_eq!(frames[5..], [200.0; 7]);
+    }
+
+    #[test]
+    fn frames_without_candidates_are_unvoiced() {
+        let mut track = Track::new(0);
+        track.push(&observe(0.95, &[(200.0, 0.9)]), &[]);
+        assert_eq!(track.push(&observe(0.0, &[]), &[]), F0Frame { f0_hz: 0.0, voicing: 0.0 });
+    }
+
+    #[test]
+    fn a_low_voice_goes_on_where_a_preview_cannot_see_it() {
+        let mut track = Track::new(0);
+        let low = observe(0.95, &[(80.0, 0.9), (240.0, 0.85)]);
+        let mut blind = observe(0.7, &[(240.0, 0.85)]);
+        blind.candidates.lowest_hz = 107.0;
+        for _ in 0..5 {
+            assert_eq!(track.push(&low, &[blind, blind]).f0_hz, 80.0);
+        }
+    }
+}
