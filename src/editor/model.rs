@@ -23,7 +23,7 @@ pub struct EditorModel {
     pub slot_states: [SlotState; VOICE_SLOTS],
     /// What is missing or broken, most serious first.
     pub troubles: Vec<Trouble>,
-    /// What runs the graphs, in plain words: "CPU", "GPU: <name>"; empty while unknown.
+    /// What runs the graphs, in plain words: "CPU", "GPU: (its name)"; empty while unknown.
     pub device: String,
     /// Folder in which a person may put voices; empty when there is none.
     pub voices_folder: String,

@@ -133,6 +133,7 @@ fn put_licences(runtime: &Runtime, dir: &Path) -> anyhow::Result<()> {
         let name = file.file_name().context("a licence has no name")?;
         paths::replace_file(file, &dir.join(name))?;
     }
+    paths::replace_file(&paths::root().join("src/editor/fonts/OFL.txt"), &dir.join("inter-OFL.txt"))?;
     std::fs::write(dir.join("crates.txt"), notices::licence_texts()?).context("cannot write the crates' licences")
 }
 
