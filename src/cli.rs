@@ -10,7 +10,6 @@ mod measure;
 mod output;
 mod session;
 mod signal;
-mod standin;
 mod stream;
 mod voices;
 

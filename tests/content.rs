@@ -20,12 +20,36 @@ fn encoder(name: &str) -> Result<ContentEncoder, GraphError> {
     ContentEncoder::from_graph(runtime(), &data(name))
 }
 
+/// The shipped graph's answers as its trainer computed them.
+#[test]
+fn the_shipped_graph_answers_as_its_trainer_does() {
+    let parity: serde_json::Value = serde_json::from_slice(&data("content_parity.json")).expect("JSON");
+    let mut encoder = ContentEncoder::new(runtime()).expect("it ships");
+    assert_eq!(parity["look_ahead_frames"], encoder.look_ahead_frames());
+    assert!(!encoder.space().is_empty());
+    let mut frame = ContentFrame::default();
+    let calls = parity["mel"].as_array().expect("mel").len();
+    assert!(calls > 10);
+    for _ in 0..2 {
+        for k in 0..calls {
+            let mel: Vec<f32> = numbers(&parity["mel"][k]);
+            encoder.step(&mel.try_into().expect("80 bands"), &mut frame).expect("a run");
+            assert_close(&frame.logp, &numbers(&parity["logp"][k]), 2e-3);
+            assert_close(&frame.key, &numbers(&parity["key"][k]), 2e-3);
+            let total: f32 = frame.logp.iter().map(|logp| logp.exp()).sum();
+            assert!((total - 1.0).abs() < 1e-3, "posteriors sum to {total}");
+        }
+        encoder.reset();
+    }
+}
+
+fn numbers(value: &serde_json::Value) -> Vec<f32> {
+    value.as_array().expect("an array").iter().map(|x| x.as_f64().expect("a number") as f32).collect()
+}
+
 /// Input and expected output of each frame.
 fn expected(name: &str) -> Vec<([f32; MEL_BANDS], Vec<f32>, Vec<f32>)> {
     let json: serde_json::Value = serde_json::from_slice(&data(name)).expect("JSON");
-    let numbers = |value: &serde_json::Value| -> Vec<f32> {
-        value.as_array().expect("an array").iter().map(|x| x.as_f64().expect("a number") as f32).collect()
-    };
     let frame = |frame: &serde_json::Value| {
         (numbers(&frame["mel"]).try_into().expect("80 bands"), numbers(&frame["logp"]), numbers(&frame["key"]))
     };

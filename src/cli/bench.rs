@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::standin::NativeEngine;
 use coffre::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
 use coffre::engine::latency::{Latency, slack_len};
+use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
 use coffre::onnx::Runtime;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::standin::NativeEngine;
 use coffre::audio_file::{AudioReader, AudioWriter};
 use coffre::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
+use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::resample::Resampler;
 use coffre::engine::stream::{HostStream, UnsupportedRate};

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::standin::NativeEngine;
 use coffre::engine::Mode;
 use coffre::engine::content::ContentEncoder;
+use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::onnx::Runtime;
 use coffre::voice::Voice;
