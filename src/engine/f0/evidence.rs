@@ -4,8 +4,8 @@ use super::F0_HOP_LEN;
 use crate::dsp::dot;
 
 /// Weights of the logistic model `1 / (1 + exp(-(BIAS + sum weight * feature)))`, fitted to read speech of 26 speakers
-/// with the voicing of another tracker (SwiftF0) as truth; the bias leans towards unvoiced.
-const BIAS: f32 = -3.2;
+/// with the voicing of another tracker (SwiftF0) as truth.
+const BIAS: f32 = -2.9;
 const CORRELATION_WEIGHT: f32 = 7.8;
 const LEVEL_WEIGHT: f32 = 0.08;
 const LOW_BAND_WEIGHT: f32 = 0.035;

@@ -10,14 +10,14 @@ const STATES: usize = MAX_CANDIDATES + 2;
 const VOICING_WEIGHT: f32 = 0.5;
 
 /// Cost of a change between voiced and unvoiced.
-const VOICING_CHANGE: f32 = 0.08;
+const VOICING_CHANGE: f32 = 0.3;
 
 /// Cost of going on unseen: a voice too low for a preview.
 const HIDDEN: f32 = 0.15;
 
 /// Cost per octave of F0 change between neighbouring frames, and its bound.
-const GLIDE_PER_OCTAVE: f32 = 0.5;
-const GLIDE_MAX: f32 = 0.5;
+const GLIDE_PER_OCTAVE: f32 = 0.7;
+const GLIDE_MAX: f32 = 0.65;
 
 /// What is known about one frame.
 #[derive(Clone, Copy, Debug, Default)]
