@@ -20,5 +20,7 @@ pub mod onnx;
 pub mod params;
 #[cfg(feature = "plugin")]
 pub mod plugin;
+#[cfg(feature = "standalone")]
+pub mod standalone;
 pub mod voice;
 pub mod worker;

@@ -228,6 +228,22 @@ impl Engine for NativeEngine {
         }
     }
 
+    fn set_profile(&mut self, profile: Option<Arc<SourceProfile>>) {
+        NativeEngine::set_profile(self, profile.unwrap_or_else(SourceProfile::population));
+    }
+
+    fn learn_profile(&mut self, is_on: bool) {
+        if is_on {
+            self.start_learning();
+        } else {
+            self.stop_learning();
+        }
+    }
+
+    fn take_profile(&mut self) -> Option<SourceProfile> {
+        self.take_learned()
+    }
+
     fn reset(&mut self) {
         self.analyser.reset();
         if let Some(content) = &mut self.content {

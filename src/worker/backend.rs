@@ -1,11 +1,15 @@
 //! Where engines, voices and profiles come from. Tests bring their own [`Backend`].
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Delays;
 use crate::bridge::{VoiceChoice, VoiceRef};
-use crate::engine::{Engine, IdentityEngine, Mode};
+use crate::engine::content::ContentEncoder;
+use crate::engine::native::NativeEngine;
+use crate::engine::profile::SourceProfile;
+use crate::engine::{Engine, Mode};
+use crate::onnx::Runtime;
 use crate::voice::library::{Library, Origin, VoiceEntry};
 use crate::voice::{Voice, VoiceError};
 
@@ -50,30 +54,46 @@ pub trait Backend: Send {
 pub struct NativeBackend {
     library: Library,
     folders: Option<Vec<(Origin, PathBuf)>>,
+    /// Why the last engine has no content encoder, with the remedy; `None` = it has one.
+    content_trouble: Option<String>,
 }
 
 impl NativeBackend {
     /// Voices from exactly these folders and the embedded ones, for tests; [`Default`] uses this machine's.
     pub fn with_folders(folders: Vec<(Origin, PathBuf)>) -> Self {
-        Self { library: Library::default(), folders: Some(folders) }
+        Self { folders: Some(folders), ..Self::default() }
     }
 }
 
 impl Backend for NativeBackend {
     fn delays(&self, mode: Mode) -> Delays {
-        let latency_len = match mode {
-            Mode::Live => 1_464,
-            Mode::Mix => 1_464 + 9_600,
+        // The delays do not depend on content encoder, profile or voice, so an engine without them tells. Once per
+        // process: hosts make many instances on their main thread.
+        static DELAYS: [OnceLock<Delays>; 2] = [OnceLock::new(), OnceLock::new()];
+        let place = match mode {
+            Mode::Live => &DELAYS[0],
+            Mode::Mix => &DELAYS[1],
         };
-        Delays { latency_len, tail_len: latency_len }
+        *place.get_or_init(|| {
+            let engine = NativeEngine::new(mode, None, SourceProfile::population());
+            Delays { latency_len: engine.latency_len(), tail_len: engine.tail_len() }
+        })
     }
 
     fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String> {
-        Ok(Box::new(IdentityEngine::new(self.delays(mode).latency_len)))
+        let content = Runtime::get()
+            .map_err(|error| error.to_string())
+            .and_then(|runtime| ContentEncoder::new(runtime).map_err(|error| error.to_string()));
+        self.content_trouble = content.as_ref().err().cloned();
+        let mut engine = NativeEngine::new(mode, content.ok(), SourceProfile::population());
+        // In a plugin the singer is learned when somebody asks for it: what a session renders must not depend on how
+        // long it was played before.
+        engine.stop_learning();
+        Ok(Box::new(engine))
     }
 
     fn device(&self) -> Result<String, String> {
-        Ok("CPU".to_owned())
+        self.content_trouble.clone().map_or_else(|| Ok("CPU".to_owned()), Err)
     }
 
     fn scan(&mut self) -> Vec<VoiceChoice> {
@@ -92,7 +112,7 @@ impl Backend for NativeBackend {
 
 /// The voices that come with Coffre, in the order of a new instance's slots. Read once per process.
 pub fn embedded_voices() -> &'static [VoiceRef] {
-    static VOICES: std::sync::OnceLock<Vec<VoiceRef>> = std::sync::OnceLock::new();
+    static VOICES: OnceLock<Vec<VoiceRef>> = OnceLock::new();
     VOICES.get_or_init(|| {
         let library = Library::scan_folders(&[]);
         library.voices().filter_map(choice).map(|choice| choice.voice).collect()

@@ -1,0 +1,7 @@
+//! The program `coffre-standalone`: the plugin in a window of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if coffre::standalone::run(std::env::args()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
