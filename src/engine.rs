@@ -113,6 +113,12 @@ pub trait Engine: Send {
         None
     }
 
+    /// Why the engine does less than it could, such as a graph that does not run; `None` while all is well. The sound
+    /// goes on meanwhile.
+    fn trouble(&self) -> Option<EngineError> {
+        None
+    }
+
     /// Forgets all audio; keeps voices, the source profile and what was learned so far.
     fn reset(&mut self);
 

@@ -336,3 +336,131 @@ fn the_report_of_a_conversion_has_its_keys() {
     let quiet = coffre(&["convert", &input, "-o", &output, "--voice", "none", "--quiet"]);
     assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty());
 }
+
+/// The sentence that ships with the sources, 5 s at 48 kHz.
+fn vocal() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/vocal.flac").to_owned()
+}
+
+fn names_of_embedded_voices() -> Vec<String> {
+    let list = json(&coffre(&["voices", "--json"]));
+    let list = list.as_array().expect("an array");
+    let embedded = list.iter().filter(|entry| entry["origin"] == "embedded");
+    embedded.map(|entry| entry["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+fn power(samples: &[f32]) -> f64 {
+    samples.iter().map(|x| f64::from(x * x)).sum::<f64>() / samples.len() as f64
+}
+
+#[test]
+fn every_embedded_voice_sings_aligned_with_the_input() {
+    let folder = Folder::new();
+    let (_, input) = read(Path::new(&vocal()));
+    let names = names_of_embedded_voices();
+    assert_eq!(names.len(), 4);
+    let mut outputs = Vec::new();
+    for name in &names {
+        let said = coffre(&["convert", &vocal(), "-o", &folder.text("out.wav"), "--voice", name]);
+        assert!(said.status.success(), "{said:?}");
+        let (_, output) = read(&folder.path("out.wav"));
+        assert_eq!(output.len(), input.len());
+        // Loudness follows the source, second by second: the same words at the same time.
+        for (second, (input, output)) in input.chunks(24_000).zip(output.chunks(24_000)).enumerate() {
+            let (input_db, output_db) = (10.0 * power(input).log10(), 10.0 * power(output).log10());
+            if input_db > -45.0 {
+                assert!(
+                    (output_db - input_db).abs() < 6.0,
+                    "{name}, half-second {second}: {input_db} to {output_db} dB"
+                );
+            }
+        }
+        outputs.push(output);
+    }
+    for (index, output) in outputs.iter().enumerate() {
+        for other in outputs[..index].iter().chain([&input]) {
+            let difference: Vec<f32> = output.iter().zip(other).map(|(x, y)| x - y).collect();
+            assert!(power(&difference) > 0.01 * power(&input), "voice {index} is hardly another one");
+        }
+    }
+}
+
+#[test]
+fn with_a_voice_too_every_partition_gives_the_same_file() {
+    let folder = Folder::new();
+    let voice = &names_of_embedded_voices()[0];
+    for mode in ["live", "mix"] {
+        let out = |block: &str| {
+            let output = folder.text("out.wav");
+            let more = ["--mode", mode, "--block", block, "--likeness", "100", "--no-profile"];
+            let said = coffre(&[&["convert", &vocal(), "-o", &output, "--voice", voice], &more[..]].concat());
+            assert!(said.status.success(), "{said:?}");
+            std::fs::read(output).expect("readable")
+        };
+        let whole = out("1000000");
+        assert!(out("1") == whole && out("1021") == whole, "{mode}");
+    }
+}
+
+#[test]
+fn a_saved_profile_renders_as_the_learned_one() {
+    let folder = Folder::new();
+    let voice = &names_of_embedded_voices()[1];
+    let profile = folder.text("singer.profile");
+    let run = |name: &str, more: &[&str]| {
+        let output = folder.text(name);
+        let said = coffre(&[&["convert", &vocal(), "-o", &output, "--voice", voice], more].concat());
+        assert!(said.status.success(), "{said:?}");
+        std::fs::read(output).expect("readable")
+    };
+    let learned = run("a.wav", &["--save-profile", &profile]);
+    assert!(run("b.wav", &["--profile", &profile]) == learned);
+    assert!(run("c.wav", &["--no-profile"]) != learned, "the profile matters");
+    let report = json(&coffre(&["inspect", &profile, "--json"]));
+    assert_eq!((&report["kind"], &report["name"]), (&Value::from("singer"), &Value::from("singer")));
+    assert!(report["median_f0_hz"].as_f64().is_some_and(|hz| (100.0..300.0).contains(&hz)), "{report}");
+
+    // Half a second of tone is too little to learn from.
+    let short = folder.sing("short.wav", CD, 20_000);
+    let arguments = ["convert", &short, "-o", &folder.text("d.wav"), "--voice", voice, "--save-profile", &profile];
+    assert_eq!(code(&coffre(&arguments)).0, 2);
+}
+
+#[test]
+fn a_voice_is_found_by_file_id_and_any_case() {
+    let folder = Folder::new();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/voices/quartz.coffre");
+    let by_file = json(&coffre(&["inspect", file, "--json"]));
+    assert_eq!(by_file["name"], "Quartz");
+    let id = by_file["id"].as_str().expect("an id");
+    for word in ["Quartz", "quartz", id, &id[..12]] {
+        assert_eq!(json(&coffre(&["inspect", word, "--json"]))["id"], by_file["id"], "{word}");
+    }
+    let whole = std::fs::read(file).expect("readable");
+    for (name, bytes) in [("cut.coffre", &whole[..whole.len() / 2]), ("empty.coffre", &[][..])] {
+        let (code, text) = code(&coffre(&["inspect", &folder.put(name, bytes)]));
+        assert!(code == 4 && text.contains(name), "{text}");
+    }
+}
+
+#[test]
+fn doctor_and_bench_give_their_keys() {
+    let report = json(&coffre(&["doctor", "--json"]));
+    assert_eq!(report["ok"], true, "{report}");
+    assert!(report["runtime"]["version"].as_str().is_some_and(|version| version.starts_with("1.")));
+    for key in ["version", "runtime", "content", "devices", "voices", "voice_folders", "plugins"] {
+        assert!(report.get(key).is_some(), "{key}");
+    }
+    let figures = json(&coffre(&["bench", "--seconds", "2", "--json"]));
+    for (key, most) in [
+        ("native_live_rtf", 1.0),
+        ("native_live_latency_ms", 60.0),
+        ("native_live_worst_hop", f64::INFINITY),
+        ("native_mix_rtf", 1.0),
+        ("native_mix_latency_ms", 300.0),
+        ("resident_mb", 200.0),
+    ] {
+        assert!(figures[key].as_f64().is_some_and(|value| value > 0.0 && value <= most), "{key} in {figures}");
+    }
+    assert!(figures["voice"].is_string());
+}

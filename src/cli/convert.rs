@@ -13,6 +13,7 @@ use coffre::engine::resample::Resampler;
 use coffre::engine::stream::{HostStream, UnsupportedRate};
 use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
 use coffre::voice::Voice;
+use coffre::voice::package::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -65,6 +66,9 @@ pub struct Options {
     /// Learn nothing first: sounds as a new plugin instance does
     #[arg(long)]
     no_profile: bool,
+    /// Keep the profile that was learned in a file, for --profile
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "no_profile"])]
+    save_profile: Option<PathBuf>,
     /// Without ONNX Runtime: change register and colour only
     #[arg(long)]
     no_content: bool,
@@ -127,7 +131,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         None if options.no_profile => SourceProfile::population(),
         None => {
             let learner = session::engine(mode, wants_content, SourceProfile::population())?;
-            learn(options, learner, &progress)?.map_or_else(SourceProfile::population, Arc::new)
+            let learned = learn(options, learner, &progress)?;
+            if let Some(path) = &options.save_profile {
+                save(path, learned.as_ref())?;
+            }
+            learned.map_or_else(SourceProfile::population, Arc::new)
         }
     };
     let mut engine = session::engine(mode, wants_content, Arc::clone(&profile))?;
@@ -182,14 +190,14 @@ fn learn(options: &Options, mut engine: NativeEngine, progress: &Progress) -> Re
     let spec = reader.spec();
     let mut resampler = Resampler::new(spec.rate, ENGINE_RATE, 0);
     let params = HopParams { voice_slot: 0, ..params(options) };
-    let scale = gains(options).input / spec.channels as f32;
+    let (share, gain) = (1.0 / spec.channels as f32, gains(options).input);
     let (mut block, mut mono) = (Vec::new(), Vec::new());
     let (mut hop, mut ignored) = ([0.0; HOP_LEN], [0.0; HOP_LEN]);
     engine.start_learning();
     progress.begin("learning the singer");
     while reader.read(&mut block).map_err(CliError::Input)? {
         mono.clear();
-        mono.extend(block.chunks_exact(spec.channels).map(|frame| frame.iter().sum::<f32>() * scale));
+        mono.extend(block.chunks_exact(spec.channels).map(|frame| frame.iter().sum::<f32>() * share * gain));
         resampler.push(&mono);
         while resampler.available() >= HOP_LEN {
             resampler.pull(&mut hop);
@@ -201,6 +209,15 @@ fn learn(options: &Options, mut engine: NativeEngine, progress: &Progress) -> Re
         progress.reach(reader.position());
     }
     Ok(engine.take_learned_early())
+}
+
+/// Writes the learned profile to a file, named after it.
+fn save(path: &Path, profile: Option<&SourceProfile>) -> Result<(), CliError> {
+    let too_little = "too little is sung in the input to learn a profile: a second at least";
+    let profile = profile.ok_or_else(|| CliError::Usage(too_little.into()))?;
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let written = profile.to_bytes(&name, "").and_then(|bytes| write_atomically(path, &bytes));
+    written.map_err(CliError::voice(path.display()))
 }
 
 fn params(options: &Options) -> HopParams {
@@ -328,6 +345,18 @@ mod tests {
         for text in ["", "auto2", "auto+", "25", "-24.1", "NaN", "inf", "three"] {
             assert!(text.parse::<Transpose>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn defaults_are_those_of_a_new_plugin_instance() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let line = <Line as clap::Parser>::parse_from(["", "in.wav", "-o", "out.wav", "--voice", "none"]);
+        assert_eq!(params(&line.options), HopParams::default());
+        assert_eq!(gains(&line.options), Gains { input: 1.0, output: 1.0, mix: 1.0 });
     }
 
     #[test]

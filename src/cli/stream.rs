@@ -9,7 +9,7 @@ use coffre::engine::{EngineError, HopParams};
 /// Gains around the engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gains {
-    /// Factor on what the engine hears.
+    /// Factor on the input: on what the engine hears and on the original in the mix.
     pub input: f32,
     /// Factor on the sum of converted and original sound.
     pub output: f32,
@@ -48,8 +48,9 @@ impl AlignedStream {
     pub fn push(&mut self, input: &[f32], output: &mut Vec<f32>) -> Result<(), EngineError> {
         self.dry.extend(input);
         self.mono.clear();
-        let scale = self.gains.input / self.channels as f32;
-        self.mono.extend(input.chunks_exact(self.channels).map(|frame| frame.iter().sum::<f32>() * scale));
+        // Operation by operation as the plugin's `audio` does it, so that both give the same bits.
+        let (share, gain) = (1.0 / self.channels as f32, self.gains.input);
+        self.mono.extend(input.chunks_exact(self.channels).map(|frame| frame.iter().sum::<f32>() * share * gain));
         self.stream.push(&self.mono);
         self.run(output)
     }
@@ -68,16 +69,21 @@ impl AlignedStream {
     fn run(&mut self, output: &mut Vec<f32>) -> Result<(), EngineError> {
         while let Some(report) = self.stream.run_hop() {
             report?;
+            // A plugin plays on with what still works; a file is right or it is not written.
+            if let Some(trouble) = self.stream.engine_mut().trouble() {
+                return Err(trouble);
+            }
         }
         self.wet.resize(self.stream.available(), 0.0);
         self.stream.read(&mut self.wet);
         let dropped = self.skip.min(self.wet.len());
         self.skip -= dropped;
         let owed = self.dry.len() / self.channels;
+        let Gains { input, output: gain, mix } = self.gains;
         for wet in self.wet[dropped..].iter().take(owed) {
             for dry in self.dry.drain(..self.channels) {
-                let mixed = if self.gains.mix >= 1.0 { *wet } else { dry + self.gains.mix * (wet - dry) };
-                output.push(mixed * self.gains.output);
+                let dry = dry * input;
+                output.push((wet * mix + dry * (1.0 - mix)) * gain);
             }
         }
         Ok(())
@@ -86,9 +92,62 @@ impl AlignedStream {
 
 #[cfg(test)]
 mod tests {
-    use coffre::engine::IdentityEngine;
+    use std::sync::Arc;
+
+    use coffre::engine::{Engine, HopReport, IdentityEngine};
+    use coffre::voice::Voice;
 
     use super::*;
+
+    /// Fails, or only reports trouble, from hop `from` on.
+    struct Failing {
+        from: usize,
+        hops: usize,
+        is_hard: bool,
+    }
+
+    impl Failing {
+        fn error(&self) -> Option<EngineError> {
+            (self.hops > self.from).then(|| EngineError::Graph { graph: "content", reason: "on purpose".into() })
+        }
+    }
+
+    impl Engine for Failing {
+        fn latency_len(&self) -> usize {
+            0
+        }
+
+        fn tail_len(&self) -> usize {
+            0
+        }
+
+        fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<Voice>>) {}
+
+        fn trouble(&self) -> Option<EngineError> {
+            self.error()
+        }
+
+        fn reset(&mut self) {}
+
+        fn process_hop(&mut self, _: &HopParams, _: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError> {
+            self.hops += 1;
+            output.fill(0.0);
+            self.error().filter(|_| self.is_hard).map_or(Ok(HopReport::default()), Err)
+        }
+    }
+
+    #[test]
+    fn a_failure_or_silent_trouble_ends_the_conversion() {
+        for is_hard in [false, true] {
+            let stream =
+                HostStream::new(Box::new(Failing { from: 3, hops: 0, is_hard }), 48_000).expect("a usual rate");
+            let gains = Gains { input: 1.0, output: 1.0, mix: 1.0 };
+            let mut aligned = AlignedStream::new(stream, 1, HopParams::default(), gains);
+            let mut output = Vec::new();
+            aligned.push(&[0.1; 3 * 480], &mut output).expect("three hops are fine");
+            assert!(aligned.push(&[0.1; 480], &mut output).is_err());
+        }
+    }
 
     fn through(rate: u32, channels: usize, block: usize, mix: f32, input: &[f32]) -> Vec<f32> {
         let stream = HostStream::new(Box::new(IdentityEngine::new(1464)), rate).expect("a usual rate");

@@ -244,6 +244,10 @@ impl Engine for NativeEngine {
         self.take_learned()
     }
 
+    fn trouble(&self) -> Option<EngineError> {
+        self.last_failure.clone().map(EngineError::from)
+    }
+
     fn reset(&mut self) {
         self.analyser.reset();
         if let Some(content) = &mut self.content {
