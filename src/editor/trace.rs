@@ -3,6 +3,9 @@
 /// Points kept: ten seconds of 10 ms hops.
 pub const TRACE_LEN: usize = 1000;
 
+/// Share of the voiced values that may lie outside the shown range, on either side.
+const OUTLIERS: f32 = 0.02;
+
 /// One hop's F0 in Hz; 0.0 = unvoiced.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PitchPoint {
@@ -66,13 +69,14 @@ impl PitchTrace {
         self.newest_first().take(hops).map(|point| of(&point)).find(|hz| *hz > 0.0)
     }
 
-    /// Lowest and highest voiced F0 of both curves, if any.
+    /// Range of the voiced F0 of both curves, if any, without the outermost [`OUTLIERS`] on either side: a tracker's
+    /// octave errors at the ends of words must not squeeze the melody.
     pub fn extent_hz(&self) -> Option<(f32, f32)> {
         let voiced = self.points.iter().flat_map(|point| [point.source_hz, point.output_hz]).filter(|hz| *hz > 0.0);
-        voiced.fold(None, |extent, hz| match extent {
-            None => Some((hz, hz)),
-            Some((low, high)) => Some((hz.min(low), hz.max(high))),
-        })
+        let mut sorted: Vec<f32> = voiced.collect();
+        sorted.sort_by(f32::total_cmp);
+        let outside = (sorted.len() as f32 * OUTLIERS) as usize;
+        Some((*sorted.get(outside)?, *sorted.get(sorted.len() - 1 - outside)?))
     }
 }
 
@@ -100,6 +104,16 @@ mod tests {
         }
         assert_eq!(trace.extent_hz(), None);
         assert_eq!(trace.latest_hz(100, |point| point.source_hz), None);
+    }
+
+    #[test]
+    fn a_few_octave_errors_do_not_widen_the_range() {
+        let mut trace = PitchTrace::default();
+        for hop in 0..500 {
+            let source_hz = if hop % 100 == 0 { 55.0 } else { 220.0 + (hop % 10) as f32 };
+            trace.push(PitchPoint { source_hz, output_hz: 0.0 });
+        }
+        assert_eq!(trace.extent_hz(), Some((220.0, 229.0)));
     }
 
     #[test]
