@@ -5,6 +5,10 @@
 //! every output mark on its source mark. Where it is unvoiced, grains stay where they are: noise and plosives are
 //! neither moved nor doubled. The windows of neighbouring marks add up to 1.
 //!
+//! Grains are two source periods long at every ratio. Shorter grains for large ratios and longer or flatter ones for
+//! small ratios were measured on synthetic vowels: each helps at some pitches and loses several decibels of accuracy at
+//! others.
+//!
 //! Method: Moulines and Charpentier, "Pitch-synchronous waveform processing techniques for text-to-speech synthesis
 //! using diphones", Speech Communication 9 (1990). Runs on the engine's thread; allocates in [`Synth::new`] only.
 
