@@ -1,17 +1,21 @@
 //! The native engine against synthetic signals whose pitch, level and timing are known.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use coffre::engine::native::NativeEngine;
 use coffre::engine::native::synth::Synth;
 use coffre::engine::native::track::Pitch;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode};
+use coffre::voice::Voice;
 
 #[path = "native/signals.rs"]
 mod signals;
 
 use signals::{median_f0_hz, noise, rms, semitones, snr_db, vowel, vowel_distance_db};
 
-/// Latency of the live engine at the time of writing; the synthesiser takes any.
+/// A latency like that of live mode; the synthesiser takes any.
 const LATENCY: usize = 1464;
 
 /// Runs the synthesiser with a known F0 track (Hz at a sample of the source, 0.0 = unvoiced) and a constant ratio.
@@ -264,4 +268,75 @@ fn parameters_act_on_the_audio_that_entered_with_them() {
         assert!(first + HOP_LEN + 600 >= expected, "{mode:?}: {first} is before {expected}");
         assert!(first <= expected + 2 * HOP_LEN, "{mode:?}: {first} is after {expected}");
     }
+}
+
+fn shipped_voice(name: &str) -> Arc<Voice> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voices").join(name);
+    Arc::new(Voice::open(&path).expect("a voice of the tree opens"))
+}
+
+/// A vowel sung at 110 Hz, long enough to teach the engine its singer.
+fn singer() -> Vec<f32> {
+    vowel(22 * 48_000, |t| 110.0 * 2.0_f64.powf((2.0 * (1.3 * t).sin()) / 12.0))
+}
+
+#[test]
+fn a_voice_brings_its_register_in_whole_semitones() {
+    let voice = shipped_voice("quartz.coffre");
+    let input = vowel(60_000, |_| 130.0);
+    let mut engine = engine(Mode::Live);
+    engine.set_voice(3, Some(voice.clone()));
+    let expected = (12.0 * (voice.median_f0_hz() / engine.profile().median_f0_hz).log2()).round();
+    let params = HopParams { voice_slot: 3, auto_register: true, likeness: 0.6, ..PLAIN };
+    let latency = engine.latency_len();
+    let (out, _) = run(&mut engine, &params, &input);
+    let wanted = 130.0 * 2.0_f64.powf(f64::from(expected) / 12.0);
+    let got = median_f0_hz(&out[latency + 9_600..], wanted);
+    assert!(semitones(got / wanted).abs() < 0.05, "{got} Hz instead of {wanted} Hz");
+}
+
+#[test]
+fn a_change_of_voice_makes_no_click() {
+    let input = vowel(96_000, |_| 150.0);
+    // A click is a step of the second difference; the reference is what each voice alone does.
+    let roughest = |signal: &[f32]| signal.windows(3).map(|w| (w[2] - 2.0 * w[1] + w[0]).abs()).fold(0.0_f32, f32::max);
+    let voices = ["quartz.coffre", "basalt.coffre"].map(shipped_voice);
+    for mode in [Mode::Live, Mode::Mix] {
+        let params = |slot| HopParams { voice_slot: slot, auto_register: true, likeness: 0.6, ..PLAIN };
+        let fresh = || {
+            let mut engine = engine(mode);
+            voices.iter().enumerate().for_each(|(slot, voice)| engine.set_voice(slot, Some(voice.clone())));
+            engine
+        };
+        let alone = [0, 1].map(|slot| roughest(&run(&mut fresh(), &params(slot), &input).0[24_000..]));
+        let mut engine = fresh();
+        run(&mut engine, &params(0), &input[..48_000]);
+        let (tail, _) = run(&mut engine, &params(1), &input[48_000..]);
+        let limit = 1.5 * alone[0].max(alone[1]);
+        let got = roughest(&tail);
+        assert!(got <= limit, "{mode:?}: {got} over {limit}");
+    }
+}
+
+#[test]
+fn learning_changes_nothing_until_the_profile_is_put_in() {
+    let input = singer();
+    let params = HopParams { auto_register: true, likeness: 0.6, ..PLAIN };
+    let voice = shipped_voice("quartz.coffre");
+    let (mut learning, mut other) = (engine(Mode::Live), engine(Mode::Live));
+    other.stop_learning();
+    learning.set_voice(0, Some(voice.clone()));
+    other.set_voice(0, Some(voice));
+    let (a, reports) = run(&mut learning, &params, &input);
+    let (b, _) = run(&mut other, &params, &input);
+    assert!(a == b);
+    assert!(reports[20].profile_progress < 0.1 && reports.last().is_some_and(|r| r.profile_progress == 1.0));
+
+    let profile = learning.take_learned().expect("22 s of voice were heard");
+    assert!(semitones(f64::from(profile.median_f0_hz) / 110.0).abs() < 0.5, "{} Hz", profile.median_f0_hz);
+    assert!(learning.take_learned().is_none());
+    learning.set_profile(Arc::new(profile));
+    let (a, _) = run(&mut learning, &params, &input[..96_000]);
+    let (b, _) = run(&mut other, &params, &input[..96_000]);
+    assert!(a != b);
 }
