@@ -1,4 +1,4 @@
-//! Reading: any WAV (integers of 8 to 32 bits, floating point of 32 and 64, A-law, µ-law, ADPCM, extensible headers), AIFF
+//! Reading: any WAV (integers of 8 to 32 bits, floating point of 32 and 64, A-law, µ-law, extensible headers), AIFF
 //! and FLAC.
 
 use std::fs::File;
