@@ -48,6 +48,9 @@ const MAX_INPUT: f32 = 8.0;
 /// Failures of the content graph in a row after which the engine stops asking it until the next reset.
 const MAX_FAILURES: u32 = 3;
 
+/// Frames by which the content graph's answer is late; the analysis waits for exactly these.
+const CONTENT_LOOK_AHEAD_FRAMES: usize = 2;
+
 /// Frames quieter than this are not learned from: root mean square, -50 dBFS.
 const LEARN_RMS: f32 = 3.2e-3;
 
@@ -58,6 +61,8 @@ pub struct NativeEngine {
     /// Failures of the content graph since it last worked.
     failures: u32,
     last_failure: Option<GraphError>,
+    /// Why the content graph is not asked at all.
+    unfit: Option<GraphError>,
     mapper: Mapper,
     designer: FilterDesigner,
     synth: Synth,
@@ -83,6 +88,12 @@ impl NativeEngine {
     ///
     /// Starts to learn the singer when the profile is the population's.
     pub fn new(mode: Mode, content: Option<ContentEncoder>, profile: Arc<SourceProfile>) -> Self {
+        let look_ahead_frames = content.as_ref().map(ContentEncoder::look_ahead_frames);
+        let unfit = look_ahead_frames.filter(|frames| *frames != CONTENT_LOOK_AHEAD_FRAMES).map(|frames| {
+            let reason = format!("it looks {frames} frames ahead, not {CONTENT_LOOK_AHEAD_FRAMES}");
+            GraphError::Contract { graph: "content", reason }
+        });
+        let content = content.filter(|_| unfit.is_none());
         let content_space = content.as_ref().map(|content| content.space().to_owned()).unwrap_or_default();
         let analyser = Analyser::new(mode);
         let is_population = Arc::ptr_eq(&profile, &SourceProfile::population());
@@ -95,6 +106,7 @@ impl NativeEngine {
             content,
             failures: 0,
             last_failure: None,
+            unfit,
             mapper,
             designer: FilterDesigner::new(),
             synth: Synth::new(latency_len, pitch_delay_len, latency_len),
@@ -152,9 +164,10 @@ impl NativeEngine {
         Some(learned)
     }
 
-    /// Why the last call of the content graph failed; `None` while it works or where there is none.
+    /// Why the last call of the content graph failed or why it is never called; `None` while it works or where there is
+    /// none.
     pub fn content_failure(&self) -> Option<&GraphError> {
-        self.last_failure.as_ref()
+        self.last_failure.as_ref().or(self.unfit.as_ref())
     }
 
     /// Parameters of the audio at an absolute sample position.
@@ -245,7 +258,7 @@ impl Engine for NativeEngine {
     }
 
     fn trouble(&self) -> Option<EngineError> {
-        self.last_failure.clone().map(EngineError::from)
+        self.content_failure().cloned().map(EngineError::from)
     }
 
     fn reset(&mut self) {

@@ -1,0 +1,87 @@
+//! The native engine with content graphs that work and that do not fit.
+//!
+//! Skips nothing: without ONNX Runtime these tests fail and say where to get it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coffre::audio_file::read_mono;
+use coffre::engine::content::ContentEncoder;
+use coffre::engine::native::NativeEngine;
+use coffre::engine::profile::SourceProfile;
+use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode};
+use coffre::onnx::Runtime;
+use coffre::voice::Voice;
+
+#[path = "native/signals.rs"]
+#[allow(dead_code, reason = "shared with other tests, which use the rest")]
+mod signals;
+
+use signals::vowel;
+
+const PARAMS: HopParams = HopParams {
+    voice_slot: 0,
+    transpose_st: 0.0,
+    auto_register: true,
+    formant_st: 0.0,
+    likeness: 0.6,
+    gate_db: -100.0,
+};
+
+fn runtime() -> &'static Runtime {
+    Runtime::get().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn tree(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn engine(mode: Mode, content: Option<ContentEncoder>) -> NativeEngine {
+    let mut engine = NativeEngine::new(mode, content, SourceProfile::population());
+    let voice = Voice::open(&tree("models/voices/quartz.coffre")).expect("a voice of the tree opens");
+    engine.set_voice(0, Some(Arc::new(voice)));
+    engine
+}
+
+fn run(engine: &mut NativeEngine, input: &[f32]) -> (Vec<f32>, Vec<HopReport>) {
+    let mut out = vec![0.0; input.len() / HOP_LEN * HOP_LEN];
+    let hops = input.chunks_exact(HOP_LEN).zip(out.chunks_exact_mut(HOP_LEN));
+    let reports = hops.map(|(hop, out)| engine.process_hop(&PARAMS, hop, out).expect("failures fall back")).collect();
+    (out, reports)
+}
+
+#[test]
+fn the_shipped_graph_shapes_the_sound_and_repeats_after_reset() {
+    let (speech, rate) = read_mono(&tree("tests/data/vocal.flac"), 60.0).expect("test data");
+    assert_eq!(rate, 48_000);
+    let input = &speech[..144_000];
+    for mode in [Mode::Live, Mode::Mix] {
+        let content = ContentEncoder::new(runtime()).expect("it ships");
+        let mut with = engine(mode, Some(content));
+        let (first, reports) = run(&mut with, input);
+        let sure = reports.iter().filter(|report| report.confidence > 0.3).count();
+        assert!(sure > reports.len() / 5, "{sure} of {} frames are understood", reports.len());
+        assert!(with.trouble().is_none());
+        with.reset();
+        let (again, _) = run(&mut with, input);
+        assert!(first.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()), "{mode:?}");
+        let (without, _) = run(&mut engine(mode, None), input);
+        assert!(first != without, "{mode:?}: retrieval changes nothing");
+    }
+}
+
+#[test]
+fn a_graph_with_another_look_ahead_is_not_asked() {
+    let mut graph = std::fs::read(tree("tests/data/content_random.onnx")).expect("test data");
+    // Key, then the value's field and length, then the value.
+    let entry = b"look_ahead_frames\x12\x012";
+    let at = graph.windows(entry.len()).position(|bytes| bytes == entry).expect("the entry is there");
+    graph[at + entry.len() - 1] = b'5';
+    let content = ContentEncoder::from_graph(runtime(), &graph).expect("it loads");
+    assert_eq!(content.look_ahead_frames(), 5);
+    let mut engine = engine(Mode::Live, Some(content));
+    let (_, reports) = run(&mut engine, &vowel(24_000, |_| 140.0));
+    assert!(reports.iter().all(|report| report.confidence == 0.0));
+    let trouble = engine.trouble().map(|error| error.to_string()).unwrap_or_default();
+    assert!(trouble.contains("5 frames"), "{trouble:?}");
+}
