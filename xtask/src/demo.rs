@@ -37,6 +37,12 @@ struct Render {
     seconds_to_render: f32,
 }
 
+/// A voice as `coffre voices --json` lists it.
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+}
+
 /// What the comparison says.
 #[derive(Deserialize)]
 struct Comparison {
@@ -79,10 +85,16 @@ pub fn convert_and_compare(
     let dir = output.parent().context("the output has no folder")?;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
 
-    let render = stages.run("Through the VST3 bundle in a host", || through_host(bundle, input, &hosted, voice))?;
-    stages.run("Through the `coffre` command", || through_command(bundle, input, output, &render.voice))?;
+    let voice = match voice {
+        Some(voice) => voice.to_owned(),
+        None => first_voice(bundle)?,
+    };
+    let profile = stages.run("Through the `coffre` command", || through_command(bundle, input, output, &voice))?;
+    let render = stages.run("Through the VST3 bundle in a host", || {
+        through_host(bundle, input, &hosted, &voice, profile.as_deref())
+    })?;
     let comparison: Comparison = stages.run("Comparing the two", || {
-        let mut command = Command::new(python::interpreter());
+        let mut command = python::command();
         command.arg(script("compare.py")).arg(&hosted).arg(output);
         serde_json::from_str(&stage::run_quietly(&mut command)?).context("the comparison")
     })?;
@@ -109,23 +121,46 @@ pub fn convert_and_compare(
     Ok(())
 }
 
-/// Converts in the host.
-fn through_host(bundle: &Bundle, input: &Path, output: &Path, voice: Option<&str>) -> anyhow::Result<Render> {
-    let mut command = Command::new(python::interpreter());
-    command.arg(script("render.py")).arg(&bundle.vst3).arg(input).arg(output);
-    if let Some(voice) = voice {
-        command.args(["--voice", voice]);
+/// The first voice that the command lists.
+fn first_voice(bundle: &Bundle) -> anyhow::Result<String> {
+    let listed = stage::run_quietly(Command::new(bundle.command()).args(["voices", "--json"]))?;
+    let voices: Vec<Listed> = serde_json::from_str(&listed).context("`coffre voices --json`")?;
+    voices.into_iter().next().map(|voice| voice.name).context("`coffre` has no voice")
+}
+
+/// Converts with the command as a new plugin instance does, but for the singer's profile, which is learned from the
+/// recording. Returns the profile's file, or nothing for a recording in which too little is sung.
+fn through_command(bundle: &Bundle, input: &Path, output: &Path, voice: &str) -> anyhow::Result<Option<PathBuf>> {
+    let profile = output.with_extension("profile");
+    let convert = || {
+        let mut command = Command::new(bundle.command());
+        command.arg("convert").arg(input).arg("-o").arg(output).args(["--voice", voice, "--mode", "live"]);
+        command
+    };
+    if stage::run_quietly(convert().arg("--save-profile").arg(&profile)).is_ok() {
+        return Ok(Some(profile));
+    }
+    stage::run_quietly(convert().arg("--no-profile"))?;
+    println!("      the singer cannot be learned from so little; the average of many serves");
+    Ok(None)
+}
+
+/// Converts in the host, with the same voice and profile.
+fn through_host(
+    bundle: &Bundle,
+    input: &Path,
+    output: &Path,
+    voice: &str,
+    profile: Option<&Path>,
+) -> anyhow::Result<Render> {
+    let mut command = python::command();
+    command.arg(script("render.py")).arg(&bundle.vst3).arg(input).arg(output).args(["--voice", voice]);
+    if let Some(profile) = profile {
+        command.arg("--profile").arg(profile);
     }
     let said = stage::run_quietly(&mut command)?;
     // The last line is the report; the framework's log may come before it.
     serde_json::from_str(said.lines().last().unwrap_or_default()).context("the host's report")
-}
-
-/// Converts with the command line, same voice, everything else at its default.
-fn through_command(bundle: &Bundle, input: &Path, output: &Path, voice: &str) -> anyhow::Result<()> {
-    let mut command = Command::new(bundle.command());
-    command.arg("convert").arg(input).arg("-o").arg(output).args(["--voice", voice]);
-    stage::run_quietly(&mut command).map(drop)
 }
 
 /// A script of the host tests.

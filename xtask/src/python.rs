@@ -16,8 +16,15 @@ fn folder() -> PathBuf {
 }
 
 /// The environment's interpreter.
-pub fn interpreter() -> PathBuf {
+fn interpreter() -> PathBuf {
     folder().join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+/// The interpreter, to run a script of ours: it leaves no compiled files in the checkout.
+pub fn command() -> Command {
+    let mut command = Command::new(interpreter());
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
 }
 
 /// Creates the environment, or leaves it alone if it already holds what the requirements name.

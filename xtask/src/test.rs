@@ -1,7 +1,5 @@
 //! `test`: the set-up, then every test there is.
 
-use std::process::Command;
-
 use anyhow::bail;
 
 use crate::bundle::{self, Bundle, cargo};
@@ -63,11 +61,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs one file of host tests.
 fn in_host(bundle: &Bundle, file: &str) -> anyhow::Result<()> {
-    let mut pytest = Command::new(python::interpreter());
+    let mut pytest = python::command();
     pytest
         .current_dir(paths::root())
         .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"])
         .arg(demo::script(file));
-    pytest.env("COFFRE_VST3", &bundle.vst3).env("COFFRE_COMMAND", bundle.command()).env("PYTHONDONTWRITEBYTECODE", "1");
+    pytest.env("COFFRE_VST3", &bundle.vst3).env("COFFRE_COMMAND", bundle.command());
     stage::run(&mut pytest)
 }
