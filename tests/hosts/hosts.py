@@ -61,6 +61,15 @@ def impulses(rate: int, seconds: float = 0.5) -> np.ndarray:
     return audio
 
 
+def random_partition(length: int, shortest: int, longest: int, seed: int) -> list[int]:
+    """Block lengths that add up to `length`, the longest first; the last two share what is left."""
+    random, sizes, left = np.random.default_rng(seed), [longest], length - longest
+    while left >= 2 * shortest + longest:
+        sizes.append(int(random.integers(shortest, longest + 1)))
+        left -= sizes[-1]
+    return [*sizes, left // 2, left - left // 2]
+
+
 @functools.cache
 def voices() -> list[str]:
     """The voices in the order of a new instance's slots, as the plugin and the command name them."""
