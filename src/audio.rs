@@ -183,16 +183,20 @@ impl Processor {
     pub fn process(&mut self, channels: &mut [&mut [f32]], input_count: usize, controls: &Controls, is_offline: bool) {
         let len = channels.iter().map(|channel| channel.len()).min().unwrap_or(0);
         self.take_controls(controls);
-        self.clock.begin(Instant::now(), len, is_offline);
+        let now = Instant::now();
+        self.clock.begin(now, len, is_offline);
         let progress = self.wet.progress();
-        let mut patience = self.clock.patience(len, self.wet.is_loading(), progress);
+        let allowed = self.clock.patience(len, self.wet.is_loading(), progress);
+        let mut patience = allowed;
         let mut begin = 0;
         while begin < len {
             let end = (begin + self.block_len).min(len);
             self.process_part(channels, input_count, begin..end, &controls.hop, &mut patience);
             begin = end;
         }
-        self.clock.end(Instant::now());
+        let end = Instant::now();
+        // A wait without hope gives up all patience at once.
+        self.clock.end(end, allowed.saturating_sub(patience).min(end - now));
         self.telemetry.set_levels(self.input_meter.take(), self.output_meter.take());
         self.telemetry.set_run(self.run_state());
     }

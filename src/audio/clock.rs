@@ -14,6 +14,11 @@ const RENDER_PATIENCE: Duration = Duration::from_secs(10);
 const LOAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A host this far ahead of the wall clock is rendering. No sound card is served that early.
+///
+/// The same goes for a host that let itself be kept waiting for so long: only what is ahead can wait. A host that plays
+/// ahead of its sound card while the worker is slower than real time looks no different, and stutters then instead of
+/// hearing the fallback; an export with the fallback in it would be the greater harm. A host that is no more than a
+/// block ahead is never kept waiting.
 const RENDERING_LEAD_S: f64 = 0.25;
 
 /// Lead that a host may have by its own jitter, besides one block.
@@ -38,6 +43,9 @@ pub struct Clock {
     is_rendering: bool,
     /// Audio asked for minus wall time gone by, in seconds, at `last_call`.
     lead_s: f64,
+    /// What our own waits took off the lead lately, in seconds. A worker slower than real time uses the lead up as
+    /// fast as the host gains it, and the host would never be recognised by its lead.
+    waited_s: f64,
     last_call: Option<Instant>,
     last_end: Option<Instant>,
     checked_audio_s: f64,
@@ -55,6 +63,7 @@ impl Clock {
             is_offline: false,
             is_rendering: false,
             lead_s: 0.0,
+            waited_s: 0.0,
             last_call: None,
             last_end: None,
             checked_audio_s: 0.0,
@@ -66,7 +75,7 @@ impl Clock {
     /// Starts again, keeping what is known about the host. [audio-thread]
     pub fn reset(&mut self) {
         (self.last_call, self.last_end, self.given_up_at) = (None, None, None);
-        self.lead_s = 0.0;
+        (self.lead_s, self.waited_s) = (0.0, 0.0);
     }
 
     /// Whether the host plays in real time as far as is known. [audio-thread]
@@ -84,15 +93,18 @@ impl Clock {
         self.last_call = Some(now);
         // Behind the wall clock: the host paused or was late itself. Nothing to catch up with.
         self.lead_s = self.lead_s.max(0.0) + block_s * (1.0 - FORGETTING);
-        if self.lead_s > RENDERING_LEAD_S + 2.0 * self.block_len as f64 / self.host_rate {
+        self.waited_s = (self.waited_s - block_s * FORGETTING).max(0.0);
+        let longest_lead_s = RENDERING_LEAD_S + 2.0 * self.block_len as f64 / self.host_rate;
+        if self.lead_s > longest_lead_s || self.waited_s > RENDERING_LEAD_S {
             self.is_rendering = true;
         }
         self.check_rendering(now, block_s);
     }
 
-    /// The block has been served. [audio-thread]
-    pub fn end(&mut self, now: Instant) {
+    /// The block has been served after a wait of that length. [audio-thread]
+    pub fn end(&mut self, now: Instant, waited: Duration) {
         self.last_end = Some(now);
+        self.waited_s += waited.as_secs_f64();
     }
 
     /// How long this block may wait, given the worker's progress. `block_len` is what the host asked for in this call;
@@ -131,7 +143,7 @@ impl Clock {
         if self.checked_audio_s >= CHECK_S {
             if self.checked_outside_s >= REAL_TIME_SHARE * self.checked_audio_s {
                 self.is_rendering = false;
-                self.lead_s = 0.0;
+                (self.lead_s, self.waited_s) = (0.0, 0.0);
             }
             (self.checked_audio_s, self.checked_outside_s) = (0.0, 0.0);
         }
@@ -152,7 +164,7 @@ mod tests {
         for _ in 0..blocks {
             clock.begin(*now, BLOCK, false);
             longest = longest.max(clock.patience(BLOCK, false, PROGRESS));
-            clock.end(*now + busy);
+            clock.end(*now + busy, Duration::ZERO);
             *now += interval.max(busy);
         }
         longest
@@ -196,6 +208,51 @@ mod tests {
         play(&mut clock, &mut now, 120, ten_ms, ten_ms / 10);
         assert!(clock.is_real_time());
         assert_eq!(play(&mut clock, &mut now, 50, ten_ms, ten_ms / 10), Duration::ZERO);
+    }
+
+    /// Calls blocks of a host that is `ahead` of its sound card, or renders when `ahead` is `None`. The worker needs
+    /// `pace` times the length of a block for each and has until the next one; then it is waited for. Returns the
+    /// seconds until that looked like rendering.
+    fn play_with_slow_worker(pace: f64, ahead: Option<f64>) -> Option<f64> {
+        let (mut clock, start) = (Clock::new(RATE, BLOCK), Instant::now());
+        let (block_s, latency_s) = (BLOCK as f64 / f64::from(RATE), 0.05);
+        let (mut now_s, mut worker_s) = (0.0f64, 0.0f64);
+        for block in 0..1_000 {
+            let begin_s = block as f64 * block_s;
+            now_s = ahead.map_or(now_s, |ahead| now_s.max(begin_s - ahead)) + 1e-4;
+            clock.begin(start + Duration::from_secs_f64(now_s), BLOCK, false);
+            if !clock.is_real_time() {
+                return Some(begin_s);
+            }
+            let is_due = begin_s > latency_s;
+            let missing_s = if is_due { (worker_s - now_s).max(0.0) } else { 0.0 };
+            let waited = clock.patience(BLOCK, false, PROGRESS).min(Duration::from_secs_f64(missing_s));
+            worker_s = worker_s.max(now_s) + pace * block_s;
+            now_s += waited.as_secs_f64();
+            clock.end(start + Duration::from_secs_f64(now_s), waited);
+        }
+        None
+    }
+
+    #[test]
+    fn rendering_is_recognised_with_a_worker_slower_than_real_time() {
+        for pace in [0.5, 0.9, 1.0, 1.1, 2.0, 10.0] {
+            let found = play_with_slow_worker(pace, None);
+            assert!(found.is_some_and(|seconds| seconds < 0.6), "{pace}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_slow_worker_does_not_make_a_host_look_as_if_it_rendered() {
+        for pace in [0.5, 0.9, 1.0, 1.5, 10.0] {
+            for ahead in [0.0, 0.005, 0.01] {
+                assert_eq!(play_with_slow_worker(pace, Some(ahead)), None, "{ahead} s ahead, worker at {pace}");
+            }
+        }
+        // Some hosts call up to 200 ms ahead of their sound card.
+        for ahead in [0.05, 0.2] {
+            assert_eq!(play_with_slow_worker(0.5, Some(ahead)), None, "{ahead} s ahead");
+        }
     }
 
     #[test]
