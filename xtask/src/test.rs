@@ -14,9 +14,12 @@ pub struct Options {
     offline: bool,
 }
 
-/// One file of tests in one host; each host gets a process of its own, two of them carry the same framework.
-const HOSTS: &[(&str, &str)] =
-    &[("pedalboard", "test_pedalboard.py"), ("DawDreamer", "test_dawdreamer.py"), ("Ardour", "test_ardour.py")];
+/// Files of tests by host; each host gets a process of its own, two of them carry the same framework.
+const HOSTS: &[(&str, &[&str])] = &[
+    ("pedalboard", &["test_pedalboard.py", "test_robustness.py"]),
+    ("DawDreamer", &["test_dawdreamer.py"]),
+    ("Ardour", &["test_ardour.py"]),
+];
 
 /// Runs everything, to the end, and fails if any of it failed.
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -39,7 +42,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }),
     );
     let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
-    for (host, file) in HOSTS {
+    for (host, files) in HOSTS {
         let title = format!("{host} with the VST3 bundle");
         if *host == "Ardour" && !packages::missing(packages::DAW).is_empty() {
             stages.run(&title, || {
@@ -48,7 +51,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             })?;
             continue;
         }
-        keep(host, stages.run(&title, || in_host(&bundle, file)));
+        keep(host, stages.run(&title, || in_host(&bundle, files)));
     }
     let output = paths::target().join("demo/test.wav");
     keep("demo", demo::convert_and_compare(&mut stages, &bundle, &demo::clip(), None, &output));
@@ -59,13 +62,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs one file of host tests.
-fn in_host(bundle: &Bundle, file: &str) -> anyhow::Result<()> {
+/// Runs the tests of one host.
+fn in_host(bundle: &Bundle, files: &[&str]) -> anyhow::Result<()> {
     let mut pytest = python::command();
     pytest
         .current_dir(paths::root())
         .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"])
-        .arg(demo::script(file));
+        .args(files.iter().map(|file| demo::script(file)));
     pytest.env("COFFRE_VST3", &bundle.vst3).env("COFFRE_COMMAND", bundle.command());
     stage::run(&mut pytest)
 }
