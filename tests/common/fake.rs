@@ -2,7 +2,7 @@
 #![allow(dead_code, missing_docs, reason = "each test file uses its own part")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use coffre::audio::{Controls, Processor, wet};
@@ -35,6 +35,10 @@ pub struct Behaviour {
     pub builds: AtomicU64,
     /// Hops run so far.
     pub hops: AtomicU64,
+    /// Hops do not end while this is set.
+    pub is_hanging: AtomicBool,
+    /// The output is the input upside down, so that it is told from the dry signal.
+    pub is_inverting: AtomicBool,
 }
 
 /// Takes one off a count; tells whether there was one.
@@ -73,8 +77,14 @@ impl Engine for FakeEngine {
         self.behaviour.hops.fetch_add(1, Ordering::SeqCst);
         sleep_us(self.behaviour.hop_us.load(Ordering::SeqCst));
         sleep_us(self.behaviour.stall_us.swap(0, Ordering::SeqCst));
+        while self.behaviour.is_hanging.load(Ordering::SeqCst) {
+            sleep_us(1_000);
+        }
         assert!(!take_one(&self.behaviour.panics), "the fake engine panics as it was told");
         self.identity.process_hop(params, input, output)?;
+        if self.behaviour.is_inverting.load(Ordering::SeqCst) {
+            output.iter_mut().for_each(|sample| *sample = -*sample);
+        }
         if take_one(&self.behaviour.failing_hops) {
             return Err(EngineError::Graph { graph: "fake", reason: "as it was told".to_owned() });
         }
