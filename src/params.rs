@@ -9,7 +9,8 @@ mod text;
 use std::sync::{Arc, RwLock};
 
 use nice_plug::params::persist::PersistentField;
-use nice_plug::prelude::{BoolParam, Enum, EnumParam, FloatParam, FloatRange, IntParam, IntRange, Params};
+use nice_plug::plugin::ParamValue;
+use nice_plug::prelude::{BoolParam, Enum, EnumParam, FloatParam, FloatRange, IntParam, IntRange, Params, PluginState};
 
 use crate::audio::{Controls, Fallback};
 use crate::bridge::{Session, VoiceRef};
@@ -171,6 +172,22 @@ impl CoffreParams {
                 WhenLate::Dry => Fallback::Dry,
                 WhenLate::Silence => Fallback::Silence,
             },
+        }
+    }
+}
+
+/// Brings the values of a saved state into the ranges of their parameters: the framework would take them as they are.
+/// Numbers that are none are left out, so that what is set stays.
+pub fn bound(state: &mut PluginState) {
+    state.params.retain(|_, value| !matches!(value, ParamValue::F32(value) if !value.is_finite()));
+    let params = CoffreParams::new(&Arc::default(), (0.0, 0.0));
+    for (id, param, _) in params.param_map() {
+        // SAFETY: it points into `params`, which lives until the end of this function.
+        let [low, high] = [0.0, 1.0].map(|normalised| unsafe { param.preview_plain(normalised) });
+        match state.params.get_mut(&id) {
+            Some(ParamValue::F32(value)) => *value = value.clamp(low, high),
+            Some(ParamValue::I32(value)) => *value = (*value).clamp(low as i32, high as i32),
+            _ => {}
         }
     }
 }
