@@ -33,6 +33,9 @@ const LONG_BLOCKS: u32 = 4;
 /// One activation.
 struct Active {
     processor: Processor,
+    /// What the host announced.
+    announced_rate: u32,
+    /// What is worked at.
     host_rate: u32,
     mode: Mode,
     block_len: u32,
@@ -148,8 +151,7 @@ impl Plugin for Coffre {
     }
 
     fn filter_state(state: &mut PluginState) {
-        // A number that is none would stick in a parameter; without it the default stays.
-        state.params.retain(|_, value| !matches!(value, nice_plug::plugin::ParamValue::F32(v) if !v.is_finite()));
+        crate::params::bound(state);
     }
 
     fn activate(
@@ -177,6 +179,7 @@ impl Plugin for Coffre {
         let processor = Processor::new(link, self.telemetry.clone(), latency.total(), block_len as usize);
         self.active = Some(Active {
             processor,
+            announced_rate: config.sample_rate.round() as u32,
             host_rate,
             mode,
             block_len,
@@ -214,7 +217,7 @@ impl Plugin for Coffre {
             }
             if is_contradicted {
                 active.has_asked = true;
-                self.contradicted_rate = Some((active.host_rate, actual_rate));
+                self.contradicted_rate = Some((active.announced_rate, actual_rate));
             }
             context.request_restart();
         }
@@ -236,7 +239,7 @@ impl ClapPlugin for Coffre {
     const CLAP_FEATURES: &'static [ClapFeature] = &[
         ClapFeature::AudioEffect,
         ClapFeature::PitchShifter,
-        ClapFeature::Custom("voice-conversion"),
+        ClapFeature::Custom("coffre:voice-conversion"),
         ClapFeature::Mono,
         ClapFeature::Stereo,
     ];
