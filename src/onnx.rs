@@ -18,6 +18,7 @@ mod whole;
 pub use error::{GraphError, RuntimeError};
 pub use graph::{Graph, GraphCall, Port};
 pub use module::own_module_path;
+pub(crate) use module::pin_own_module;
 pub use runtime::Runtime;
 
 /// The version of ONNX Runtime that Coffre ships and is tested with. Any other from [`OLDEST_MINOR`] on works too.

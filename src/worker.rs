@@ -6,6 +6,7 @@
 //! behind after a bounded time, because a host must not hang with them.
 
 pub mod backend;
+mod ending;
 mod loader;
 mod runner;
 
@@ -24,7 +25,7 @@ use crate::voice::Voice;
 pub use backend::{Backend, VoiceProblem};
 
 /// Longest time that ending an instance may take when a thread does not answer.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(500);
+const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(1_000);
 
 /// What the loader tells the worker.
 enum Command {
@@ -93,6 +94,7 @@ impl Instance {
     /// The system's own when it gives no thread.
     pub fn start(backend: Box<dyn Backend>, session: Arc<Session>, telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
         let flags = Arc::new(Flags::default());
+        ending::register(&flags);
         let (messages, inbox): (_, Receiver<Message>) = channel();
         let (commands, command_inbox) = channel();
         let delays = [backend.delays(Mode::Live), backend.delays(Mode::Mix)];
@@ -176,6 +178,8 @@ impl Drop for Instance {
             if done.load(Ordering::Acquire) || handle.is_finished() {
                 // A panicked thread has nothing more to say.
                 let _ = handle.join();
+            } else {
+                ending::watch();
             }
         }
     }

@@ -40,7 +40,7 @@ pub fn own_module_path() -> Option<PathBuf> {
 /// A host may `dlclose` a plugin while ONNX Runtime stays in the process. The runtime's environment, the statics that
 /// hold it and the watchdog's thread live in our module, so from the first start of the runtime on it must not go away.
 #[cfg(unix)]
-pub(super) fn pin_own_module() {
+pub(crate) fn pin_own_module() {
     use std::os::unix::ffi::OsStrExt as _;
 
     let Some(path) = own_module_path() else { return };
@@ -55,7 +55,7 @@ pub(super) fn pin_own_module() {
 
 /// Does nothing: plugins are built for Unix only so far, and an executable is never unmapped.
 #[cfg(not(unix))]
-pub(super) fn pin_own_module() {}
+pub(crate) fn pin_own_module() {}
 
 /// The version that the loaded library at `path` reports; `None` when it is not loaded.
 #[cfg(unix)]

@@ -144,6 +144,9 @@ impl<'a> Loader<'a> {
         self.seen = Some(version);
         let slots = self.session.slots();
         for (slot, voice) in slots.iter().enumerate() {
+            if self.is_stopping() {
+                return;
+            }
             if self.slots[slot] != *voice {
                 self.fill_slot(slot, voice.as_ref());
                 self.slots[slot].clone_from(voice);
@@ -217,9 +220,18 @@ impl<'a> Loader<'a> {
         self.command(Command::Attach(link));
     }
 
+    /// Whether the instance is going: what takes long need not begin.
+    fn is_stopping(&self) -> bool {
+        self.flags.stop.load(Ordering::Acquire)
+    }
+
     fn build(&mut self, mode: Mode) {
+        if self.is_stopping() {
+            return;
+        }
         let built = catch_unwind(AssertUnwindSafe(|| self.backend.build(mode)));
         let built = built.unwrap_or_else(|payload| Err(panic_text(payload.as_ref())));
+        super::ending::watch();
         match built {
             Ok(engine) => {
                 self.mode = Some(mode);
