@@ -98,7 +98,7 @@ fn parameters_act_on_the_audio_that_entered_with_them() {
 
 #[test]
 fn rates_out_of_range_are_refused() {
-    for rate in [0, 7_999, 768_001, u32::MAX] {
+    for rate in [0, 999, 1_536_001, u32::MAX] {
         let refused = HostStream::new(Box::new(IdentityEngine::new(0)), rate).expect_err("refused");
         assert_eq!(refused.rate, rate);
     }

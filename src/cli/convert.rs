@@ -24,7 +24,7 @@ use super::{CliError, output};
 /// Options of `convert`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The vocal: WAV, AIFF or FLAC, any rate from 8 to 768 kHz, any channels
+    /// The vocal: WAV, AIFF or FLAC, any rate from 1 to 1536 kHz, any channels
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// Where the result goes: a name that ends in .wav or .flac

@@ -6,11 +6,11 @@
 use super::resample::look_ahead_len;
 use super::{ENGINE_RATE, HOP_LEN};
 
-/// Lowest host rate that is converted, in Hz.
-pub const MIN_HOST_RATE: u32 = 8_000;
+/// Lowest host rate that is converted, in Hz. No audio has it, but hosts' validators try 1234.5678 Hz.
+pub const MIN_HOST_RATE: u32 = 1_000;
 
-/// Highest host rate that is converted, in Hz.
-pub const MAX_HOST_RATE: u32 = 768_000;
+/// Highest host rate that is converted, in Hz: twice the highest of any converter; validators try 1 234 567.8 Hz.
+pub const MAX_HOST_RATE: u32 = 1_536_000;
 
 /// Time that the worker has at least for a hop after its last sample arrived, in microseconds.
 const COMPUTE_BUDGET_US: u64 = 4_000;
