@@ -55,6 +55,18 @@ class Judge:
         return {"centre": unit(embedded.mean(0)), "own": float(own), "median": self.pitch.median(clips)}
 
 
+def learn_singers(coffre, speech, out, clips):
+    """Speaker to profile file, or to `None` where the clip is all there is."""
+    judged, profiles = {clip.row for clip in clips}, {}
+    for speaker in dict.fromkeys(clip.speaker for clip in clips):
+        recording, path = sources.enrolment(speech, speaker, judged), out / f"{speaker}.profile"
+        if recording is not None:
+            convert.write(path.with_suffix(".source.wav"), recording)
+            recording = convert.learn(coffre, path.with_suffix(".source.wav"), path)
+        profiles[speaker] = recording
+    return profiles
+
+
 def unit(vector):
     return vector / np.linalg.norm(vector)
 
@@ -68,6 +80,7 @@ def main():
     voices = {n: s for n, s in sources.voices(args.voices).items() if not args.voice or n in args.voice}
     targets = {voice: judge.target(speech, speaker) for voice, speaker in voices.items()}
     rows, pictures, refused = [], [], set()
+    profiles = learn_singers(args.coffre, speech, out, clips)
     for clip in clips:
         name = f"sounds/{clip.name}.wav"
         convert.write(out / name, clip.audio)
@@ -82,7 +95,7 @@ def main():
                 if mode in refused:
                     continue
                 path = f"sounds/{clip.name}.{voice}.{mode.replace(' ', '-')}.wav"
-                audio = convert.convert(args.coffre, out / name, out / path, voice, mode, source["transpose"])
+                audio = convert.convert(args.coffre, out / name, out / path, voice, mode, source["transpose"], profiles[clip.speaker])
                 if audio is None:
                     refused |= {mode} if mode == "pitch shift only" else set()
                     continue

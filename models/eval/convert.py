@@ -14,12 +14,21 @@ MODES = {
 }
 
 
-def convert(coffre, source, output, voice, mode, transpose):
+def learn(coffre, recording, profile):
+    """Write the profile of the singer in `recording`; `None` when the program refused."""
+    command = [str(coffre), "convert", str(recording), "-o", str(profile.with_suffix(".wav")), "--voice", "none"]
+    result = subprocess.run(command + ["--save-profile", str(profile)], capture_output=True, text=True)
+    return profile if result.returncode == 0 and profile.exists() else None
+
+
+def convert(coffre, source, output, voice, mode, transpose, profile=None):
     """Convert the file `source` to `output`; returns the audio at 16 kHz, or `None` when the program refused."""
     options = list(MODES[mode])
     if "--voice" not in options:
         options += ["--voice", voice]
     command = [str(coffre), "convert", str(source), "-o", str(output), "--mode", "mix", "--transpose", str(transpose)]
+    if profile:
+        options += ["--profile", str(profile)]
     result = subprocess.run(command + options, capture_output=True, text=True)
     if result.returncode or not output.exists():
         lines = result.stderr.strip().splitlines()

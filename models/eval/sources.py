@@ -24,6 +24,7 @@ class Clip:
     text: str | None
     native: bool
     audio: np.ndarray
+    row: int
 
 
 def cut(speech, rows, cache={}):
@@ -69,9 +70,19 @@ def sources(speech, quick=False):
     rows = sorted(chosen_rows(load_rows(speech), quick), key=lambda row: row["row"])
     return [
         Clip(f"{row['speaker']}-{row['row']}", row["speaker"], row["sex"], row["text"],
-             row["corpus"] == "librispeech" and bool(row["text"]), audio)
+             row["corpus"] == "librispeech" and bool(row["text"]), audio, row["row"])
         for row, audio in zip(rows, cut(speech, rows))
     ]  # fmt: skip
+
+
+def enrolment(speech, speaker, judged):
+    """About a minute of the speaker's other utterances, or `None` where there are none: what Coffre has heard of a
+    singer by the time a track plays. Without it the clip itself is learned from."""
+    rows = [row for row in load_rows(speech) if row["speaker"] == speaker and row["row"] not in judged]
+    rows = sorted(rows, key=lambda row: row["row"])
+    lengths = np.cumsum([length(row) for row in rows])
+    rows = rows[: int(np.searchsorted(lengths, 60)) + 1]
+    return np.concatenate(list(cut(speech, rows))) if len(rows) > 1 else None
 
 
 def references(speech, speaker):

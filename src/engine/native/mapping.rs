@@ -6,10 +6,13 @@
 //!   equalised to the target's. Needs no content features, so it is also the safe path.
 //! - *differential* (0.6): the singer's envelope plus what the target's bank says for this content minus what the
 //!   singer's own bank says for it. Errors of the content features cancel.
-//! - *absolute* (1.0): what the target's bank says, with the variance restored that averaging neighbours took away.
+//! - *strong* (1.0): half a larger differential step, half *absolute*: what the target's bank says, with the variance
+//!   restored that averaging neighbours took away. The two err differently, so their mean is nearer to the target and
+//!   better understood than either.
 //!
 //! Loudness always stays the singer's. Runs on the worker thread; allocates in [`Mapper::new`] only. Knows no audio.
 
+mod hiss;
 mod pairing;
 mod smoothing;
 
@@ -23,6 +26,7 @@ use crate::engine::retrieval::Retriever;
 use crate::voice::bank::{KEY_LEN, SHAPE_BANDS};
 use crate::voice::{MeanShapes, Voice};
 
+use hiss::Hiss;
 use pairing::{Pairing, value_at};
 use smoothing::Smoothing;
 
@@ -31,6 +35,18 @@ const _: () = assert!(SHAPE_BANDS == ENV_BANDS);
 
 /// Likeness at which the map is purely differential.
 pub const DIFFERENTIAL_LIKENESS: f32 = 0.6;
+
+/// Size of the differential step at that likeness. Averages over neighbours understate the difference of two voices.
+const GAIN: f32 = 1.15;
+
+/// Size of the differential step at full likeness.
+const MOST_GAIN: f32 = 1.6;
+
+/// Share of the absolute map at full likeness.
+const MOST_ABSOLUTE: f32 = 0.5;
+
+/// Share of the banks' answer in unvoiced frames: consonants carry words rather than identity.
+const UNVOICED_SHARE: f32 = 0.7;
 
 /// Largest change of a band, natural-log power: 26 dB.
 pub const MAX_DIFFERENCE: f32 = 6.0;
@@ -108,6 +124,7 @@ pub struct Mapper {
     retriever: Retriever,
     meter: LoudnessMeter,
     smoothing: Smoothing,
+    hiss: Hiss,
     /// Ring of the newest frames.
     slots: Box<[Slot]>,
     /// Frames pushed since the last reset.
@@ -125,6 +142,7 @@ impl Mapper {
         Self {
             slots: vec![Slot::EMPTY; smoothing.len()].into_boxed_slice(),
             smoothing,
+            hiss: Hiss::new(),
             voice: None,
             profile,
             pairing: Pairing::none(),
@@ -198,6 +216,7 @@ impl Mapper {
             slot.has_shapes = false;
         }
         self.pushed = 0;
+        self.hiss = Hiss::new();
         self.last = [0.0; ENV_BANDS];
         self.fade_left = 0;
     }
@@ -222,6 +241,8 @@ impl Mapper {
         }
         self.shift_formants(&envelope, params.formant_st, difference);
         self.restore_loudness(&envelope, difference);
+        self.hiss.push(&envelope, self.slots[slot].voicing);
+        self.hiss.restrain(&envelope, difference);
         self.fade(difference);
         self.last = *difference;
     }
@@ -252,7 +273,7 @@ impl Mapper {
         }
         let key: [f32; KEY_LEN] = std::array::from_fn(|n| content.key[n] - self.profile.mean_key[n]);
         let target = self.retriever.query(voice.bank(), &key, slot.voicing, &mut slot.target);
-        let source = self.retriever.query(&self.profile.bank, &key, slot.voicing, &mut slot.source);
+        let source = self.retriever.query_apart(&self.profile.bank, &key, slot.voicing, &mut slot.source);
         slot.has_shapes = target.is_some() && source.is_some();
         if slot.has_shapes && content.confidence.is_finite() {
             slot.confidence = content.confidence.clamp(0.0, 1.0);
@@ -267,13 +288,15 @@ impl Mapper {
         let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
         // How much of the result comes from the banks at all, and how much of that is absolute.
         let retrieved = (likeness / DIFFERENTIAL_LIKENESS).min(1.0) * smooth.confidence;
-        let absolute = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
+        let retrieved = retrieved * mix(UNVOICED_SHARE, 1.0, smooth.voicing);
+        let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
+        let (gain, absolute) = (mix(GAIN, MOST_GAIN, beyond), MOST_ABSOLUTE * beyond);
         if retrieved > 0.0 {
             let loudness = self.meter.loudness(&centre.envelope);
             let [voiced, unvoiced] = &voice.restoration().ratio;
             let [mean_voiced, mean_unvoiced] = &voice.restoration().mean;
             for band in 0..ENV_BANDS {
-                let differential = smooth.target[band] - smooth.source[band];
+                let differential = gain * (smooth.target[band] - smooth.source[band]);
                 let mean = mix(mean_unvoiced[band], mean_voiced[band], smooth.voicing);
                 let ratio = mix(unvoiced[band], voiced[band], smooth.voicing);
                 let restored = mean + (smooth.target[band] - mean) * ratio;
@@ -392,8 +415,8 @@ fn limit_band(bandwidth_hz: f32) -> usize {
 /// The probability of the three likeliest phones together: in pauses (class 0) and in sounds the encoder never learned
 /// it is low, and the map falls back to register and formants.
 pub fn confidence_from_logp(logp: &[f32]) -> f32 {
-    const DOUBT: f32 = 0.25;
-    const TRUST: f32 = 0.55;
+    const DOUBT: f32 = 0.1;
+    const TRUST: f32 = 0.3;
     let mut best = [0.0_f32; 3];
     for probability in logp.iter().skip(1).map(|value| value.exp()) {
         if probability > best[0] {
