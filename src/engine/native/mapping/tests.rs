@@ -124,25 +124,35 @@ fn distance(a: &[f32; ENV_BANDS], b: &[f32; ENV_BANDS]) -> f32 {
 
 const PARAMS: MapParams = MapParams { likeness: 0.6, formant_st: 0.0 };
 
+/// The step from source to target that a likeness stands for: averages over neighbours understate real voices, so the
+/// map steps beyond what the banks say. These banks are exact, so the step itself can be seen.
+fn step_of(likeness: f32) -> f32 {
+    match likeness {
+        DIFFERENTIAL_LIKENESS => GAIN,
+        1.0 => mix(MOST_GAIN, 1.0, MOST_ABSOLUTE),
+        _ => 1.0,
+    }
+}
+
 #[test]
-fn more_likeness_brings_the_envelope_nearer_to_the_target() {
+fn every_likeness_steps_as_far_towards_the_target_as_it_should() {
     for mode in [Mode::Live, Mode::Mix] {
-        let mut errors = [0.0; 4];
         let mut mapper = mapper(mode, 0.0, 1.0);
-        for phone in 0..PHONES {
-            let source = spoken(phone, 0.0);
-            let target = spoken(phone, 1.0);
-            errors[0] += distance(&source, &target);
-            for (error, likeness) in errors[1..].iter_mut().zip([0.0, 0.6, 1.0]) {
-                let params = MapParams { likeness, ..PARAMS };
-                let difference = held(&mut mapper, phone, 0.0, &params);
+        for (likeness, bound) in [(0.0, 0.9), (DIFFERENTIAL_LIKENESS, 0.15), (1.0, 0.15)] {
+            let (mut before, mut error) = (0.0, 0.0);
+            for phone in 0..PHONES {
+                let (source, target) = (spoken(phone, 0.0), spoken(phone, 1.0));
+                let step = step_of(likeness);
+                let wanted: [f32; ENV_BANDS] = std::array::from_fn(|b| source[b] + step * (target[b] - source[b]));
+                let loudness = LoudnessMeter::new().loudness(&wanted);
+                let wanted = wanted.map(|value| value - loudness);
+                let difference = held(&mut mapper, phone, 0.0, &MapParams { likeness, ..PARAMS });
                 let converted = std::array::from_fn(|band| source[band] + difference[band]);
-                *error += distance(&converted, &target);
+                before += distance(&source, &wanted);
+                error += distance(&converted, &wanted);
             }
+            assert!(error < bound * before, "{mode:?}, likeness {likeness}: {error} of {before}");
         }
-        let [none, formants, differential, absolute] = errors;
-        assert!(formants < 0.9 * none, "{errors:?}");
-        assert!(differential < 0.35 * none && absolute < 0.35 * none, "{errors:?}");
     }
 }
 
