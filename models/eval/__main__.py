@@ -55,14 +55,14 @@ class Judge:
         return {"centre": unit(embedded.mean(0)), "own": float(own), "median": self.pitch.median(clips)}
 
 
-def learn_singers(coffre, speech, out, clips):
+def learn_singers(coffre, speech, out, clips, voice):
     """Speaker to profile file, or to `None` where the clip is all there is."""
     judged, profiles = {clip.row for clip in clips}, {}
     for speaker in dict.fromkeys(clip.speaker for clip in clips):
         recording, path = sources.enrolment(speech, speaker, judged), out / f"{speaker}.profile"
         if recording is not None:
             convert.write(path.with_suffix(".source.wav"), recording)
-            recording = convert.learn(coffre, path.with_suffix(".source.wav"), path)
+            recording = convert.learn(coffre, path.with_suffix(".source.wav"), path, voice)
         profiles[speaker] = recording
     return profiles
 
@@ -80,7 +80,7 @@ def main():
     voices = {n: s for n, s in sources.voices(args.voices).items() if not args.voice or n in args.voice}
     targets = {voice: judge.target(speech, speaker) for voice, speaker in voices.items()}
     rows, pictures, refused = [], [], set()
-    profiles = learn_singers(args.coffre, speech, out, clips)
+    profiles = learn_singers(args.coffre, speech, out, clips, next(iter(voices)))
     for clip in clips:
         name = f"sounds/{clip.name}.wav"
         convert.write(out / name, clip.audio)

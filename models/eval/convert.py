@@ -14,9 +14,9 @@ MODES = {
 }
 
 
-def learn(coffre, recording, profile):
+def learn(coffre, recording, profile, voice):
     """Write the profile of the singer in `recording`; `None` when the program refused."""
-    command = [str(coffre), "convert", str(recording), "-o", str(profile.with_suffix(".wav")), "--voice", "none"]
+    command = [str(coffre), "convert", str(recording), "-o", str(profile.with_suffix(".wav")), "--voice", voice]
     result = subprocess.run(command + ["--save-profile", str(profile)], capture_output=True, text=True)
     return profile if result.returncode == 0 and profile.exists() else None
 

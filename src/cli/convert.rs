@@ -130,7 +130,9 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         Some(path) => session::profile(path)?,
         None if options.no_profile => SourceProfile::population(),
         None => {
-            let learner = session::engine(mode, wants_content, SourceProfile::population())?;
+            // A profile that is kept serves every voice, also where this run needs no content features.
+            let learns_content = wants_content || options.save_profile.is_some() && !options.no_content;
+            let learner = session::engine(mode, learns_content, SourceProfile::population())?;
             let learned = learn(options, learner, &progress)?;
             if let Some(path) = &options.save_profile {
                 save(path, learned.as_ref())?;
