@@ -54,8 +54,8 @@ const ONLY_IN: [(&[&str], &[&str]); 10] = [
     // A latency is summed where its terms have names; everybody else asks for `stream()` or `total()`.
     (&["resampler_in", "resampler_out"], &["engine/latency.rs"]),
     (&["set_latency_samples"], &["plugin.rs"]),
-    // Waiting for the worker has one place, in hosts that render.
-    (&["sleep", "yield_now"], &["audio/wet.rs", "worker.rs", "onnx", "cli"]),
+    // On the audio thread waiting has one place, for hosts that render; `worker` waits for its threads to end.
+    (&["sleep", "yield_now"], &["audio/wet.rs", "worker", "onnx", "cli"]),
 ];
 
 /// Words that must not stand in a module.
