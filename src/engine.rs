@@ -14,6 +14,7 @@ pub mod native;
 pub mod profile;
 pub mod resample;
 pub mod retrieval;
+pub mod rvc;
 pub mod stream;
 
 use std::sync::Arc;

@@ -10,13 +10,14 @@
 mod error;
 mod graph;
 pub mod locate;
+pub mod model;
 mod module;
 mod runtime;
 mod watchdog;
 mod whole;
 
 pub use error::{GraphError, RuntimeError};
-pub use graph::{Graph, GraphCall, Port};
+pub use graph::{Declared, Graph, GraphCall, Port, Settings};
 pub use module::own_module_path;
 pub(crate) use module::pin_own_module;
 pub use runtime::Runtime;

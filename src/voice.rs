@@ -4,9 +4,11 @@
 
 pub mod bank;
 pub mod error;
+pub mod import;
 pub mod library;
 pub mod manifest;
 pub mod package;
+pub mod tensors;
 
 use std::fmt;
 use std::path::Path;

@@ -24,8 +24,9 @@ static GRAPH: &[u8] = include_bytes!("../../models/content.onnx");
 /// Name of the graph in messages.
 const NAME: &str = "content";
 
-const INPUTS: [Port; 2] = [Port { name: "mel", shape: Some(&[1, 1, MEL_BANDS]) }, Port { name: "state", shape: None }];
-const OUTPUTS: [Port; 3] = [
+const INPUTS: [Port<'_>; 2] =
+    [Port { name: "mel", shape: Some(&[1, 1, MEL_BANDS]) }, Port { name: "state", shape: None }];
+const OUTPUTS: [Port<'_>; 3] = [
     Port { name: "logp", shape: Some(&[1, 1, PHONES]) },
     Port { name: "key", shape: Some(&[1, 1, KEY_LEN]) },
     Port { name: "state_out", shape: None },

@@ -1,5 +1,6 @@
 //! One loaded graph, shared by all who run it, and the tensors of one user of it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -19,11 +20,37 @@ const RUN_LIMIT: Duration = Duration::from_secs(2);
 
 /// One input or output that the caller expects of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct Port<'a> {
     /// Its name in the graph.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Its shape; `None` accepts any whose sizes are all fixed.
-    pub shape: Option<&'static [usize]>,
+    pub shape: Option<&'a [usize]>,
+}
+
+/// How a graph is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest run; what takes longer is stopped.
+    pub run_limit: Duration,
+    /// Threads of one run, the caller's included.
+    pub threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { run_limit: RUN_LIMIT, threads: 1 }
+    }
+}
+
+/// One input or output as a graph declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name.
+    pub name: String,
+    /// Whether its elements are 32-bit floats.
+    pub is_f32: bool,
+    /// Its sizes; `None` where the graph leaves one open.
+    pub shape: Vec<Option<usize>>,
 }
 
 /// A loaded graph. All users in the process share one session, and so one copy of the weights; runs take turns.
@@ -59,14 +86,33 @@ impl Graph {
         bytes: &[u8],
         run_limit: Duration,
     ) -> Result<Arc<Self>, GraphError> {
+        let settings = Settings { run_limit, ..Settings::default() };
+        Self::open_built(runtime, name, Sha256::digest(bytes).into(), settings, || Ok(Cow::Borrowed(bytes)))
+    }
+
+    /// Opens the graph that `build` makes, or joins those who already use the graph with this key, without building.
+    ///
+    /// The key must stand for the bytes: a hash of them or of all that they are made from. Who joins takes over the
+    /// settings of the first.
+    ///
+    /// # Errors
+    /// [`GraphError::Load`] when the runtime refuses it, and what `build` says.
+    /// [worker-thread]
+    pub fn open_built<'b>(
+        runtime: &Runtime,
+        name: &'static str,
+        key: [u8; 32],
+        settings: Settings,
+        build: impl FnOnce() -> Result<Cow<'b, [u8]>, GraphError>,
+    ) -> Result<Arc<Self>, GraphError> {
         static OPEN: OnceLock<Mutex<HashMap<[u8; 32], Weak<Graph>>>> = OnceLock::new();
-        let hash: [u8; 32] = Sha256::digest(bytes).into();
         let mut open = OPEN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(graph) = open.get(&hash).and_then(Weak::upgrade) {
+        if let Some(graph) = open.get(&key).and_then(Weak::upgrade) {
             return Ok(graph);
         }
         let refused = |error: ort::Error| GraphError::Load { graph: name, reason: error.to_string() };
-        let session = build(runtime, bytes).map_err(refused)?;
+        let run_limit = settings.run_limit;
+        let session = session(runtime, &build()?, settings.threads).map_err(refused)?;
         let graph = Arc::new(Self {
             name,
             session: Mutex::new(Some(session)),
@@ -77,7 +123,7 @@ impl Graph {
         });
         watch(Arc::downgrade(&graph), run_limit / 4);
         open.retain(|_, other| other.strong_count() > 0);
-        open.insert(hash, Arc::downgrade(&graph));
+        open.insert(key, Arc::downgrade(&graph));
         Ok(graph)
     }
 
@@ -94,12 +140,20 @@ impl Graph {
         self.lend(|session| session.metadata().ok().and_then(|metadata| metadata.custom(key)))
     }
 
+    /// Inputs and outputs as the graph declares them.
+    ///
+    /// # Errors
+    /// [`GraphError::TimedOut`] while a run does not end.
+    pub fn ports(&self) -> Result<[Vec<Declared>; 2], GraphError> {
+        self.lend(|session| [session.inputs(), session.outputs()].map(|list| list.iter().map(declared).collect()))
+    }
+
     /// Checks the graph against the expected ports and prepares the tensors of one user, all zero.
     ///
     /// # Errors
     /// [`GraphError::Contract`] when names, element types or shapes differ, or other inputs exist.
     /// [worker-thread]
-    pub fn call(self: &Arc<Self>, inputs: &[Port], outputs: &[Port]) -> Result<GraphCall, GraphError> {
+    pub fn call(self: &Arc<Self>, inputs: &[Port<'_>], outputs: &[Port<'_>]) -> Result<GraphCall, GraphError> {
         let unfit = |reason| GraphError::Contract { graph: self.name, reason };
         self.lend(|session| {
             let input_shapes = fit("input", inputs, session.inputs()).map_err(unfit)?;
@@ -231,13 +285,22 @@ impl GraphCall {
     }
 }
 
-/// A session on the calling thread alone: no pool, nothing that spins.
-fn build(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Session> {
+fn declared(outlet: &Outlet) -> Declared {
+    let (is_f32, shape) = match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => (*ty == TensorElementType::Float32, &shape[..]),
+        _ => (false, [].as_slice()),
+    };
+    let shape = shape.iter().map(|&size| usize::try_from(size).ok()).collect();
+    Declared { name: outlet.name().to_owned(), is_f32, shape }
+}
+
+/// A session whose threads sleep when there is nothing to do; with one thread it is the caller's.
+fn session(runtime: &Runtime, bytes: &[u8], threads: usize) -> ort::Result<Session> {
     // The runtime sets the first session's choice on the thread that builds it, which may be the host's.
     let _restore = DenormalMode::keep();
     Session::builder(runtime.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(1)?
+        .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
@@ -247,14 +310,14 @@ fn build(runtime: &Runtime, bytes: &[u8]) -> ort::Result<Session> {
 }
 
 /// Compares the graph's ports with the expected ones and gives each expected port its full shape.
-fn fit(kind: &str, expected: &[Port], found: &[Outlet]) -> Result<Vec<Vec<usize>>, String> {
+fn fit(kind: &str, expected: &[Port<'_>], found: &[Outlet]) -> Result<Vec<Vec<usize>>, String> {
     if let Some(extra) = found.iter().find(|outlet| expected.iter().all(|port| port.name != outlet.name())) {
         return Err(format!("it has an {kind} `{}` that is not known here", extra.name()));
     }
     expected.iter().map(|port| fit_port(kind, port, found)).collect()
 }
 
-fn fit_port(kind: &str, port: &Port, found: &[Outlet]) -> Result<Vec<usize>, String> {
+fn fit_port(kind: &str, port: &Port<'_>, found: &[Outlet]) -> Result<Vec<usize>, String> {
     let outlet = found.iter().find(|outlet| outlet.name() == port.name);
     let outlet = outlet.ok_or_else(|| format!("it has no {kind} `{}`", port.name))?;
     let ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } = outlet.dtype() else {
