@@ -5,9 +5,12 @@ mod bench;
 mod convert;
 mod doctor;
 mod error;
+mod import;
 mod inspect;
 mod measure;
+mod models;
 mod output;
+mod rvc;
 mod session;
 mod signal;
 mod stream;
@@ -36,6 +39,10 @@ enum Command {
     Convert(convert::Options),
     /// List the voices of this machine
     Voices(voices::Options),
+    /// Make a voice of Coffre from one of RVC
+    Import(import::Options),
+    /// The graphs that RVC voices need: list them, add one
+    Models(models::Options),
     /// Describe a voice, a profile or an audio file
     Inspect(inspect::Options),
     /// Check the runtime, the voices and the folders of hosts, and say what to do
@@ -57,6 +64,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Convert(options) => convert::run(&options),
         Command::Voices(options) => voices::run(&options),
+        Command::Import(options) => import::run(&options),
+        Command::Models(options) => models::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Bench(options) => bench::run(&options),

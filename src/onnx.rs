@@ -10,6 +10,7 @@
 mod error;
 mod graph;
 pub mod locate;
+mod loose;
 pub mod model;
 mod module;
 mod runtime;
@@ -18,6 +19,7 @@ mod whole;
 
 pub use error::{GraphError, RuntimeError};
 pub use graph::{Declared, Graph, GraphCall, Port, Settings};
+pub use loose::{LooseInput, LooseOutput};
 pub use module::own_module_path;
 pub(crate) use module::pin_own_module;
 pub use runtime::Runtime;

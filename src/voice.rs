@@ -4,10 +4,12 @@
 
 pub mod bank;
 pub mod error;
+pub mod foundation;
 pub mod import;
 pub mod library;
 pub mod manifest;
 pub mod package;
+pub mod rvc;
 pub mod tensors;
 
 use std::fmt;
@@ -99,6 +101,8 @@ pub struct Voice {
     bank: Bank,
     shapes: MeanShapes,
     restoration: Restoration,
+    /// What the RVC engine needs; such a voice has nothing of the above.
+    rvc: Option<rvc::RvcVoice>,
 }
 
 /// What is needed to write a voice file besides its manifest.
@@ -126,14 +130,45 @@ impl Voice {
     /// # Errors
     /// [`VoiceError`]: what is wrong and what to do.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, VoiceError> {
-        let package = Package::open(bytes)?;
+        let mut package = Package::open(bytes)?;
         expect_kind(&package.manifest, Kind::Voice)?;
+        if package.manifest.engine == manifest::ENGINE_RVC {
+            let voice = rvc::RvcVoice::read(&mut package)?;
+            return Ok(Self::from_rvc(package.id, package.manifest, voice));
+        }
         let bank = Bank::read(&package)?;
         let shapes = read_mean_shapes(&package)?;
         let mean = package.f32_array("stats/retrieved_mean", &[2, 86], -100.0..=100.0)?;
         let ratio = package.f32_array("stats/variance_ratio", &[2, 86], 0.5..=4.0)?;
         let restoration = Restoration { mean: two_rows(&mean), ratio: two_rows(&ratio) };
-        Ok(Self { id: package.id, manifest: package.manifest, bank, shapes, restoration })
+        Ok(Self { id: package.id, manifest: package.manifest, bank, shapes, restoration, rvc: None })
+    }
+
+    /// A voice of the RVC engine that is not in a file yet, as when a checkpoint is used directly. `id` is the hash of
+    /// what it was read from.
+    pub fn from_rvc(id: VoiceId, manifest: Manifest, voice: rvc::RvcVoice) -> Self {
+        let flat = [0.0; SHAPE_BANDS];
+        Self {
+            id,
+            manifest,
+            bank: Bank::default(),
+            shapes: MeanShapes { voiced: flat, unvoiced: flat },
+            restoration: Restoration { mean: [flat; 2], ratio: [[1.0; SHAPE_BANDS]; 2] },
+            rvc: Some(voice),
+        }
+    }
+
+    /// Writes a voice file of the RVC engine.
+    ///
+    /// # Errors
+    /// [`VoiceError::Manifest`] when the manifest is not valid, [`VoiceError::Foreign`] when index and generator do not
+    /// belong together.
+    pub fn write_rvc(manifest: Manifest, voice: &rvc::RvcVoice) -> Result<Vec<u8>, VoiceError> {
+        voice.validate()?;
+        let engine = manifest::ENGINE_RVC.to_owned();
+        let mut writer = PackageWriter::new(Manifest { kind: Kind::Voice, engine, ..manifest });
+        voice.write(&mut writer);
+        writer.finish()
     }
 
     /// Writes a voice file.
@@ -189,9 +224,17 @@ impl Voice {
         &self.restoration
     }
 
+    /// What the RVC engine needs; `None` for a voice of the native engine.
+    pub fn rvc(&self) -> Option<&rvc::RvcVoice> {
+        self.rvc.as_ref()
+    }
+
     /// Several lines in plain words, for `coffre inspect`.
     pub fn describe(&self) -> String {
-        describe(&self.id, &self.manifest, self.bank.len())
+        match &self.rvc {
+            Some(voice) => describe_rvc(&self.id, &self.manifest, voice),
+            None => describe(&self.id, &self.manifest, self.bank.len()),
+        }
     }
 }
 
@@ -229,6 +272,23 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize) -> String {
     .filter(|line| !line.is_empty())
     .collect::<Vec<_>>()
     .join("\n")
+}
+
+/// Several lines in plain words about a voice of the RVC engine.
+fn describe_rvc(id: &VoiceId, manifest: &Manifest, voice: &rvc::RvcVoice) -> String {
+    let mut lines = vec![
+        format!("{} (voice)", manifest.name),
+        format!("  id           {id}"),
+        format!("  engine       {}", voice.describe()),
+        format!("  needs        ContentVec with {} features", voice.features()),
+    ];
+    if let rvc::Generator::Weights(checkpoint) = &voice.generator {
+        lines.push(format!("  speakers     {}", checkpoint.config.speakers));
+        lines.extend(checkpoint.notes.iter().map(|(key, text)| format!("  {key:<11}  {text}")));
+    }
+    let origin = if manifest.consent.is_some() { "recorded" } else { "no record: origin unknown" };
+    lines.push(format!("  consent      {origin}"));
+    lines.join("\n")
 }
 
 /// Refuses a file of another kind.

@@ -1,5 +1,11 @@
 //! RVC voices against an independent implementation: `tests/rvc/reference.py` made the numbers in `tests/data`.
 
+mod common;
+#[path = "rvc/engine.rs"]
+mod engine;
+#[path = "rvc/hostile.rs"]
+mod hostile;
+
 use std::path::PathBuf;
 
 use coffre::engine::rvc::net::{self, Probe};
@@ -20,12 +26,16 @@ const SPEAKER: usize = 1;
 const FULL_SIZE_VARIABLE: &str = "COFFRE_RVC_FULL";
 
 fn data(name: &str) -> Vec<u8> {
+    let path = fixture(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn fixture(name: &str) -> PathBuf {
     let folder = match std::env::var_os(FULL_SIZE_VARIABLE) {
         Some(folder) if name.starts_with("rvc_full.") => PathBuf::from(folder),
         _ => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data"),
     };
-    let path = folder.join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    folder.join(name)
 }
 
 fn expected(name: &str) -> Tensors {
@@ -76,6 +86,7 @@ fn every_stage_of_the_network_equals_the_reference() {
             Port { name: net::NOISE, shape: Some(&stage) },
             Port { name: net::FLOW_HEAD, shape: Some(&[1]) },
             Port { name: net::DECODE_HEAD, shape: Some(&[1]) },
+            Port { name: net::DECODED_FRAMES, shape: Some(&[1]) },
         ];
         if config.has_f0 {
             inputs.push(Port { name: net::PITCH, shape: Some(&pitch) });
@@ -93,11 +104,12 @@ fn every_stage_of_the_network_equals_the_reference() {
         call.input_mut(1).copy_from_slice(&noise);
         call.input_mut(2)[0] = FLOW_HEAD as f32;
         call.input_mut(3)[0] = DECODE_HEAD as f32;
+        call.input_mut(4)[0] = (flow_frames - DECODE_HEAD) as f32;
         if config.has_f0 {
             let f0 = values(&wanted, "f0");
             let classes: Vec<f32> = f0.iter().map(|&hz| pitch::coarse(hz)).collect();
             assert_eq!(classes, values(&wanted, "coarse"));
-            call.input_mut(4).copy_from_slice(&classes);
+            call.input_mut(5).copy_from_slice(&classes);
             let mut excitation = vec![0.0; FRAMES * config.samples_per_frame()];
             let mut phase = 0.0;
             for (frame, &hz) in excitation.chunks_exact_mut(config.samples_per_frame()).zip(&f0) {
@@ -106,7 +118,7 @@ fn every_stage_of_the_network_equals_the_reference() {
             }
             let excitation = &excitation[(FLOW_HEAD + DECODE_HEAD) * config.samples_per_frame()..];
             assert!(relative_error(excitation, &values(&wanted, "source")) < 1e-4, "{name}: source");
-            call.input_mut(5).copy_from_slice(excitation);
+            call.input_mut(6).copy_from_slice(excitation);
         }
         call.run().expect("it runs");
         for (index, stage) in ["mean", "log_std", "z", "audio"].into_iter().enumerate() {

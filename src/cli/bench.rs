@@ -41,9 +41,12 @@ pub struct Options {
 /// Measures and prints.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let voice = match &options.voice {
-        Some(word) => session::voice(word)?,
+        Some(word) => session::voice(word, None)?,
         None => first_voice()?,
     };
+    if voice.as_ref().is_some_and(|voice| voice.rvc().is_some()) {
+        return Err(CliError::Usage("bench measures the embedded engine; name a voice that is not of RVC".into()));
+    }
     let signal = signal::vocal(ENGINE_RATE, options.seconds as f32);
     let mut figures = Map::new();
 

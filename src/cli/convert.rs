@@ -10,16 +10,18 @@ use coffre::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
 use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::resample::Resampler;
+use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::stream::{HostStream, UnsupportedRate};
-use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
+use coffre::engine::{ENGINE_RATE, Engine, HOP_LEN, HopParams, Mode};
 use coffre::voice::Voice;
 use coffre::voice::package::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::rvc::RvcArgs;
 use super::session::{self, ModeOption};
 use super::stream::{AlignedStream, Gains};
-use super::{CliError, output};
+use super::{CliError, output, rvc};
 
 /// Options of `convert`.
 #[derive(Debug, clap::Args)]
@@ -72,6 +74,8 @@ pub struct Options {
     /// Without ONNX Runtime: change register and colour only
     #[arg(long)]
     no_content: bool,
+    #[command(flatten)]
+    rvc: RvcArgs,
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
@@ -102,7 +106,7 @@ impl std::str::FromStr for Transpose {
 }
 
 /// A number from `MIN` to `MAX`.
-fn within<const MIN: i32, const MAX: i32>(text: &str) -> Result<f32, String> {
+pub fn within<const MIN: i32, const MAX: i32>(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
     match (MIN as f32..=MAX as f32).contains(&value) {
         true => Ok(value),
@@ -121,30 +125,14 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     if !(MIN_HOST_RATE..=MAX_HOST_RATE).contains(&spec.rate) {
         return Err(CliError::rate(&options.input, UnsupportedRate { rate: spec.rate }));
     }
-    let voice = session::voice(&options.voice)?;
-    let wants_content = voice.is_some() && !options.no_content;
-    let mode = Mode::from(options.mode);
+    let voice = session::voice(&options.voice, options.rvc.index.as_deref())?;
     let progress = Progress::new(options, reader.len_hint());
-
-    let profile = match &options.profile {
-        Some(path) => session::profile(path)?,
-        None if options.no_profile => SourceProfile::population(),
-        None => {
-            // A profile that is kept serves every voice, also where this run needs no content features.
-            let learns_content = wants_content || options.save_profile.is_some() && !options.no_content;
-            let learner = session::engine(mode, learns_content, SourceProfile::population())?;
-            let learned = learn(options, learner, &progress)?;
-            if let Some(path) = &options.save_profile {
-                save(path, learned.as_ref())?;
-            }
-            learned.map_or_else(SourceProfile::population, Arc::new)
-        }
+    let (engine, profile) = match voice.as_ref().filter(|voice| voice.rvc().is_some()) {
+        Some(voice) => (rvc_engine(options, voice, spec.rate, reader.len_hint())?, None),
+        None => native_engine(options, voice.as_ref(), &progress).map(|(engine, profile)| (engine, Some(profile)))?,
     };
-    let mut engine = session::engine(mode, wants_content, Arc::clone(&profile))?;
-    engine.stop_learning();
-    engine.set_voice(0, voice.clone());
-    let stream =
-        HostStream::new(Box::new(engine), spec.rate).map_err(|source| CliError::rate(&options.input, source))?;
+    let stream = HostStream::new(engine, spec.rate).map_err(|source| CliError::rate(&options.input, source))?;
+
     let mut aligned = AlignedStream::new(stream, spec.channels, params(options), gains(options));
     let mut writer = AudioWriter::create(&options.output, spec).map_err(CliError::Output)?;
 
@@ -173,7 +161,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let seconds = reader.position() as f64 / f64::from(spec.rate);
     let report = Report {
         voice: voice.as_deref(),
-        profile: &profile,
+        profile: profile.as_deref(),
         seconds,
         rtf: start.elapsed().as_secs_f64() / seconds,
         latency_len: aligned.latency_len(),
@@ -183,6 +171,44 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     };
     report.print(options);
     Ok(())
+}
+
+/// The embedded engine with voice and profile.
+fn native_engine(
+    options: &Options,
+    voice: Option<&Arc<Voice>>,
+    progress: &Progress,
+) -> Result<(Box<dyn Engine>, Arc<SourceProfile>), CliError> {
+    let wants_content = voice.is_some() && !options.no_content;
+    let mode = Mode::from(options.mode);
+    let profile = match &options.profile {
+        Some(path) => session::profile(path)?,
+        None if options.no_profile => SourceProfile::population(),
+        None => {
+            // A profile that is kept serves every voice, also where this run needs no content features.
+            let learns_content = wants_content || options.save_profile.is_some() && !options.no_content;
+            let learner = session::engine(mode, learns_content, SourceProfile::population())?;
+            let learned = learn(options, learner, progress)?;
+            if let Some(path) = &options.save_profile {
+                save(path, learned.as_ref())?;
+            }
+            learned.map_or_else(SourceProfile::population, Arc::new)
+        }
+    };
+    let mut engine = session::engine(mode, wants_content, Arc::clone(&profile))?;
+    engine.stop_learning();
+    engine.set_voice(0, voice.cloned());
+    Ok((Box::new(engine), profile))
+}
+
+/// The engine of RVC voices: as live, or over long blocks, since all of the file is at hand.
+fn rvc_engine(options: &Options, voice: &Arc<Voice>, rate: u32, len: Option<u64>) -> Result<Box<dyn Engine>, CliError> {
+    let hops = len.map_or(1_000, |len| len * 100 / u64::from(rate) + 1);
+    let geometry = match options.mode {
+        ModeOption::Live => Geometry::of(Mode::Live),
+        ModeOption::Mix => Geometry::file(usize::try_from(hops).unwrap_or(usize::MAX / 2)),
+    };
+    rvc::engine(&options.rvc, geometry, Arc::clone(voice))
 }
 
 /// First pass: the singer's profile from the whole file, or from its beginning when that is enough. `None` when too
@@ -256,7 +282,8 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 /// What was done.
 struct Report<'a> {
     voice: Option<&'a Voice>,
-    profile: &'a SourceProfile,
+    /// That of the singer, where the engine uses one.
+    profile: Option<&'a SourceProfile>,
     seconds: f64,
     rtf: f64,
     latency_len: usize,
@@ -279,8 +306,8 @@ impl Report<'_> {
                 "rtf": output::rounded(self.rtf),
                 "latency_samples": self.latency_len,
                 "latency_ms": output::rounded(latency_ms),
-                "source_median_f0_hz": output::rounded(f64::from(self.profile.median_f0_hz)),
-                "profile_seconds": output::rounded(f64::from(self.profile.voiced_seconds)),
+                "source_median_f0_hz": self.profile.map(|profile| output::rounded(f64::from(profile.median_f0_hz))),
+                "profile_seconds": self.profile.map(|profile| output::rounded(f64::from(profile.voiced_seconds))),
                 "clipped_samples": self.clipped,
             }));
         } else if !options.quiet {

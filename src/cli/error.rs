@@ -36,6 +36,9 @@ pub enum CliError {
     /// ONNX Runtime.
     #[error("{0}. Or convert with --no-content, which changes register and colour only and needs no runtime")]
     Runtime(#[from] RuntimeError),
+    /// A graph that the user has to bring.
+    #[error("{0}")]
+    Missing(String),
     /// A graph.
     #[error("{0}. Reinstall Coffre if this happens again")]
     Graph(#[from] GraphError),
@@ -62,7 +65,7 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::Input(_) | Self::Rate { .. } => 3,
             Self::Voice { .. } => 4,
-            Self::Runtime(_) | Self::Graph(_) | Self::Engine(_) => 5,
+            Self::Runtime(_) | Self::Missing(_) | Self::Graph(_) | Self::Engine(_) => 5,
             Self::Output(_) => 6,
             Self::Unhealthy { exit_code, .. } => *exit_code,
         }

@@ -27,6 +27,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         return audio(path, options.json);
     }
     let what = path.display();
+    if session::is_foreign(path)
+        && let Some(voice) = session::voice(&what.to_string(), None)?
+    {
+        voice_report(&voice, options.json);
+        return Ok(());
+    }
     if !session::is_path(path) {
         let library = Library::scan(&[]);
         let entry = library.find_by_word(&what.to_string()).map_err(CliError::voice(&what))?;

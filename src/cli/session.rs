@@ -8,8 +8,9 @@ use coffre::engine::content::ContentEncoder;
 use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::onnx::Runtime;
-use coffre::voice::Voice;
+use coffre::voice::import::{RVC_EXTENSIONS, import_rvc, index_beside};
 use coffre::voice::library::{EXTENSION, Library, load_file};
+use coffre::voice::{Voice, VoiceError};
 
 use super::CliError;
 
@@ -40,18 +41,28 @@ pub fn engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> R
     Ok(NativeEngine::new(mode, content, profile))
 }
 
-/// A voice by path, name or id; `None` for the word `none`.
-pub fn voice(word: &str) -> Result<Option<Arc<Voice>>, CliError> {
+/// A voice by path, name or id; `None` for the word `none`. `index` goes with a voice of RVC.
+pub fn voice(word: &str, index: Option<&Path>) -> Result<Option<Arc<Voice>>, CliError> {
     if word.eq_ignore_ascii_case("none") {
         return Ok(None);
     }
     let path = Path::new(word);
+    if is_foreign(path) {
+        let index = index.map(Path::to_path_buf).or_else(|| index_beside(path));
+        let voice = import_rvc(path, index.as_deref()).map_err(VoiceError::from);
+        return voice.map(|voice| Some(Arc::new(voice))).map_err(CliError::voice(word));
+    }
     if is_path(path) {
         return load_file(path).map(Some).map_err(CliError::voice(word));
     }
     let library = Library::scan(&[]);
     let entry = library.find_by_word(word).map_err(CliError::voice(word))?;
     entry.load().map(Some).map_err(CliError::voice(word))
+}
+
+/// Whether a path is a voice of another program.
+pub fn is_foreign(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| RVC_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 /// Whether a word means a file rather than a name: it has a folder or a voice's extension, or such a file exists.

@@ -207,6 +207,25 @@ impl Graph {
         loan.1.as_mut().map(work).ok_or_else(timed_out)
     }
 
+    /// Runs `work`, one run of the session, under the watchdog's eyes.
+    pub(super) fn timed<T>(
+        &self,
+        work: impl FnOnce(&mut Session, &RunOptions) -> Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
+        self.lend(|session| {
+            self.stopwatch.start();
+            let result = work(session, &self.options);
+            let was_stopped = self.stopwatch.is_over(self.run_limit);
+            self.stopwatch.stop();
+            // Whatever the watchdog did, the next run starts free.
+            let _ = self.options.unterminate();
+            result.map_err(|error| match was_stopped {
+                true => GraphError::TimedOut { graph: self.name, limit_ms: self.limit_ms() },
+                false => error,
+            })
+        })?
+    }
+
     fn limit_ms(&self) -> u64 {
         u64::try_from(self.run_limit.as_millis()).unwrap_or(u64::MAX)
     }
@@ -270,18 +289,10 @@ impl GraphCall {
     pub fn run(&mut self) -> Result<(), GraphError> {
         let Self { graph, binding, .. } = self;
         let graph: &Graph = graph;
-        graph.lend(|session| {
-            graph.stopwatch.start();
-            let result = session.run_binding_with_options(binding, &graph.options).map(drop);
-            let was_stopped = graph.stopwatch.is_over(graph.run_limit);
-            graph.stopwatch.stop();
-            // Whatever the watchdog did, the next run starts free.
-            let _ = graph.options.unterminate();
-            result.map_err(|error| match was_stopped {
-                true => GraphError::TimedOut { graph: graph.name, limit_ms: graph.limit_ms() },
-                false => GraphError::Run { graph: graph.name, reason: error.to_string() },
-            })
-        })?
+        graph.timed(|session, options| {
+            let result = session.run_binding_with_options(binding, options).map(drop);
+            result.map_err(|error| GraphError::Run { graph: graph.name, reason: error.to_string() })
+        })
     }
 }
 

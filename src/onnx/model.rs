@@ -16,6 +16,13 @@ const INT64: u64 = 7;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge(String);
 
+impl Edge {
+    /// In the place of an input that a node can do without.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+}
+
 /// Size of one axis of an input or output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dim {
@@ -34,6 +41,8 @@ pub enum Attribute<'a> {
     Ints(&'a [i64]),
     /// A number.
     Float(f32),
+    /// A word.
+    Text(&'a str),
 }
 
 /// A graph under construction.
@@ -129,6 +138,10 @@ impl GraphWriter {
                 Attribute::Int(value) => {
                     attribute.number(3, value.cast_unsigned());
                     attribute.number(20, 2);
+                }
+                Attribute::Text(text) => {
+                    attribute.text(4, text);
+                    attribute.number(20, 3);
                 }
                 Attribute::Ints(values) => {
                     values.iter().for_each(|value| attribute.number(8, value.cast_unsigned()));

@@ -83,6 +83,9 @@ pub enum VoiceError {
         /// Index of the first bad value.
         position: usize,
     },
+    /// What came from another program and was put into the file is not usable.
+    #[error("{0}")]
+    Foreign(#[from] super::import::ImportError),
     /// No voice answers to a name or id.
     #[error("no voice called `{wanted}`. Known voices: {known}")]
     NotFound {

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 mod error;
 pub mod faiss;
+pub mod onnx;
 pub mod pickle;
 pub mod torch;
 
@@ -13,7 +14,11 @@ pub use checkpoint::{Checkpoint, RvcConfig};
 pub use error::ImportError;
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::manifest::{ENGINE_RVC, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion, Kind};
+use super::rvc::{ForeignGraph, Generator, RvcVoice};
+use super::{Manifest, Voice, VoiceId};
 
 /// Largest accepted file of another program, in bytes. A voice has 55 to 120 MB, an index of 200 000 frames 600 MB.
 pub const MAX_FOREIGN_BYTES: u64 = 1 << 30;
@@ -41,4 +46,71 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
         return Err(too_large(bytes.len() as u64));
     }
     Ok(bytes)
+}
+
+/// Endings of files that [`import_rvc`] reads.
+pub const RVC_EXTENSIONS: [&str; 2] = ["pth", "onnx"];
+
+/// Reads an RVC voice: a checkpoint or an exported graph, and a retrieval index.
+///
+/// The voice is called as the file. Its id is the hash of the file, so the same file is the same voice.
+///
+/// # Errors
+/// Any [`ImportError`].
+pub fn import_rvc(path: &Path, index: Option<&Path>) -> Result<Voice, ImportError> {
+    let bytes = read_file(path)?;
+    let id = VoiceId::of(&bytes);
+    let is_graph = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    let generator = match is_graph {
+        true => Generator::Graph(ForeignGraph::read(bytes)?),
+        false => Generator::Weights(Checkpoint::read(bytes)?),
+    };
+    let index = index.map(|path| faiss::RetrievalIndex::read(&read_file(path)?)).transpose()?;
+    let voice = RvcVoice { generator, index };
+    voice.validate()?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = stem.chars().filter(|c| !c.is_control()).take(100).collect();
+    let name = if name.trim().is_empty() { "RVC voice".to_owned() } else { name };
+    Ok(Voice::from_rvc(id, manifest(name, &voice), voice))
+}
+
+/// An index that lies beside a voice and is named after it, as RVC names them; `None` when it is not clear which.
+pub fn index_beside(voice: &Path) -> Option<PathBuf> {
+    let stem = voice.file_stem()?.to_str()?.to_lowercase();
+    let folder = voice.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_match = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_lowercase();
+        name.ends_with(".index") && name.contains(&stem) && !name.starts_with("trained_")
+    };
+    let mut found = std::fs::read_dir(folder).ok()?.take(4_096).flatten().map(|entry| entry.path()).filter(is_match);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// What is known about an imported voice. Pitch statistics are not: the values are wide and `voiced_seconds` is 0.
+fn manifest(name: String, voice: &RvcVoice) -> Manifest {
+    let (rate, author) = match &voice.generator {
+        Generator::Weights(checkpoint) => {
+            let author = checkpoint.notes.iter().find(|(key, _)| key == "author").map(|(_, text)| text.clone());
+            (checkpoint.config.sample_rate, author.unwrap_or_default())
+        }
+        Generator::Graph(graph) => (graph.sample_rate.unwrap_or(40_000), String::new()),
+    };
+    Manifest {
+        format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },
+        kind: Kind::Voice,
+        engine: ENGINE_RVC.to_owned(),
+        content_space: String::new(),
+        name,
+        description: voice.describe(),
+        languages: Vec::new(),
+        author,
+        licence: String::new(),
+        attribution: String::new(),
+        consent: None,
+        median_f0_hz: 220.0,
+        range_hz: [50.0, 1_100.0],
+        bandwidth_hz: (rate as f32 / 2.0).clamp(1_000.0, 48_000.0),
+        voiced_seconds: 0.0,
+        members: Vec::new(),
+    }
 }

@@ -15,17 +15,20 @@ pub const FORMAT_MAJOR: u32 = 1;
 /// Minor format version that this Coffre writes. A higher one in a file is read, its additions are ignored.
 pub const FORMAT_MINOR: u32 = 0;
 
-/// Name of the engine whose voices this format carries today.
+/// Name of the embedded engine.
 pub const ENGINE_NATIVE: &str = "native";
+
+/// Name of the engine for RVC voices. Their pitch statistics are not known: `voiced_seconds` is 0 then.
+pub const ENGINE_RVC: &str = "rvc";
 
 /// Most members that a file may list.
 pub const MAX_MEMBERS: usize = 64;
 
 /// Largest product of a member's shape times its element size, in bytes.
-pub const MAX_MEMBER_BYTES: u64 = 64 << 20;
+pub const MAX_MEMBER_BYTES: u64 = 512 << 20;
 
 /// Most bytes of all members together, uncompressed.
-pub const MAX_TOTAL_BYTES: u64 = 256 << 20;
+pub const MAX_TOTAL_BYTES: u64 = 768 << 20;
 
 const MAX_NAME_CHARS: usize = 120;
 const MAX_TEXT_CHARS: usize = 8_000;
@@ -203,7 +206,7 @@ impl Manifest {
     /// # Errors
     /// [`VoiceError::UnknownEngine`], or [`VoiceError::Manifest`] with the reason.
     pub fn validate(&self) -> Result<(), VoiceError> {
-        if self.engine != ENGINE_NATIVE {
+        if self.engine != ENGINE_NATIVE && self.engine != ENGINE_RVC {
             return Err(VoiceError::UnknownEngine { engine: self.engine.chars().take(MAX_NAME_CHARS).collect() });
         }
         if self.format.major == 0 {

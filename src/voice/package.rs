@@ -22,7 +22,14 @@ pub const MANIFEST_PATH: &str = "manifest.json";
 pub const SIGNATURE_PATH: &str = "manifest.sig";
 
 /// Largest accepted file, in bytes.
-pub const MAX_FILE_BYTES: u64 = 256 << 20;
+pub const MAX_FILE_BYTES: u64 = 768 << 20;
+
+/// Most bytes of all compressed members together, once unpacked. What is larger has to be stored as it is, so that a
+/// small file never unpacks to much.
+const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+
+/// Endings of members that are stored: weights do not get smaller.
+const STORED: [&str; 3] = [".safetensors", ".onnx", ".index"];
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 const END_RECORD_LEN: usize = 22;
@@ -90,6 +97,15 @@ impl Package {
                 "the archive holds `{shown}`, which its manifest does not list"
             )));
         }
+        let unpacked: u64 = manifest
+            .members
+            .iter()
+            .filter(|member| !is_stored(&mut archive, &member.path))
+            .filter_map(Member::byte_len)
+            .sum();
+        if unpacked > MAX_UNPACKED_BYTES {
+            return Err(VoiceError::container("the compressed members unpack to more than any voice has"));
+        }
         let mut members = BTreeMap::new();
         for member in &manifest.members {
             let data = read_member(&mut archive, &member.path, member.byte_len())?;
@@ -104,6 +120,18 @@ impl Package {
     /// Whether the container has a member.
     pub fn has(&self, path: &str) -> bool {
         self.members.contains_key(path)
+    }
+
+    /// Takes a member of plain bytes out of the container.
+    ///
+    /// # Errors
+    /// [`VoiceError::MissingMember`] or [`VoiceError::Shape`].
+    pub(crate) fn take_bytes(&mut self, path: &str) -> Result<Vec<u8>, VoiceError> {
+        let (shape, _) = self.member(path, ElementType::U8)?;
+        if shape.len() != 1 {
+            return Err(shape_error(path, format!("{shape:?}"), "[bytes]".to_owned()));
+        }
+        self.members.remove(path).ok_or_else(|| VoiceError::MissingMember { member: path.to_owned() })
     }
 
     /// The shape of a member after checking its element type.
@@ -222,7 +250,11 @@ impl PackageWriter {
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
         let manifest = std::iter::once((MANIFEST_PATH, json.as_slice()));
         for (path, data) in manifest.chain(self.members.iter().map(|(path, data)| (path.as_str(), data.as_slice()))) {
-            zip.start_file(path, options).map_err(|error| broken(&error))?;
+            let method = match STORED.iter().any(|ending| path.ends_with(ending)) {
+                true => options.compression_method(CompressionMethod::Stored).compression_level(None),
+                false => options,
+            };
+            zip.start_file(path, method).map_err(|error| broken(&error))?;
             zip.write_all(data).map_err(|error| broken(&error))?;
         }
         Ok(zip.finish().map_err(|error| broken(&error))?.into_inner())
@@ -250,6 +282,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
         let _ = std::fs::remove_file(&partial);
         failed(error)
     })
+}
+
+/// Whether an entry lies in the archive as it is.
+fn is_stored(archive: &mut Archive<'_>, path: &str) -> bool {
+    archive.by_name(path).is_ok_and(|entry| entry.compression() == CompressionMethod::Stored)
 }
 
 fn check_file_len(bytes: u64) -> Result<(), VoiceError> {

@@ -106,7 +106,14 @@ impl Backend for NativeBackend {
 
     fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem> {
         let entry = self.library.find(voice.id.parse().ok(), &voice.name).ok_or(VoiceProblem::Missing)?;
-        entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))
+        let voice = entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))?;
+        match voice.rvc() {
+            // The two engines differ in delay, which a host is told before it plays.
+            Some(_) => Err(VoiceProblem::Refused(
+                "this is an RVC voice; they are converted by `coffre convert`, not in the plugin yet".to_owned(),
+            )),
+            None => Ok(voice),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub const SOURCE: &str = "source";
 pub const FLOW_HEAD: &str = "flow_head";
 /// Further frames that only the flow sees, `[1]`.
 pub const DECODE_HEAD: &str = "decode_head";
+/// Frames that the decoder makes of those that are left, `[1]`: more or fewer move the formants.
+pub const DECODED_FRAMES: &str = "decoded_frames";
 /// The sound, `[1, 1, samples of the decoded frames]`.
 pub const AUDIO: &str = "audio";
 
@@ -67,6 +69,7 @@ pub fn build(voice: &Checkpoint, speaker: usize, probe: Probe) -> Result<Vec<u8>
     let source = config.has_f0.then(|| net.graph.input(SOURCE, &[one, one, Dim::Open("samples")]));
     let flow_head = net.graph.input(FLOW_HEAD, &[one]);
     let decode_head = net.graph.input(DECODE_HEAD, &[one]);
+    let decoded_frames = net.graph.input(DECODED_FRAMES, &[one]);
 
     let (mean, log_std) = encoder::text_encoder(&mut net, config, &phone, pitch.as_ref(), &flow_head)?;
     let spread = net.op("Exp", &[&log_std]);
@@ -76,6 +79,7 @@ pub fn build(voice: &Checkpoint, speaker: usize, probe: Probe) -> Result<Vec<u8>
     let prior = net.op("Add", &[&mean, &noise]);
     let z = flow::reverse(&mut net, config, &prior, &embedding)?;
     let heard = net.frames_after(&z, &decode_head);
+    let heard = net.stretch(&heard, config.inter_channels, &decoded_frames);
     let audio = decoder::decode(&mut net, config, &heard, source.as_ref(), &embedding)?;
 
     if probe == Probe::Stages {

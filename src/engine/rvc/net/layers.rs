@@ -110,6 +110,15 @@ impl Net<'_> {
         self.op("Slice", &[x, &first, &end, &axis])
     }
 
+    /// `[1, channels, frames]` with as many frames as an input says, by linear interpolation between their centres.
+    pub fn stretch(&mut self, x: &Edge, channels: usize, frames: &Edge) -> Edge {
+        let frames = self.graph.node("Cast", &[frames], &[("to", Attribute::Int(7))]);
+        let fixed = self.graph.ints(&[1, channels as i64]);
+        let sizes = self.graph.node("Concat", &[&fixed, &frames], &[("axis", Attribute::Int(0))]);
+        let none = Edge::none();
+        self.graph.node("Resize", &[x, &none, &none, &sizes], &[("mode", Attribute::Text("linear"))])
+    }
+
     /// Axes in another order.
     pub fn transpose(&mut self, x: &Edge, order: &[i64]) -> Edge {
         self.graph.node("Transpose", &[x], &[("perm", Attribute::Ints(order))])

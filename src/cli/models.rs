@@ -1,0 +1,54 @@
+//! `models`: the foundation graphs that RVC voices need.
+
+use std::path::PathBuf;
+
+use coffre::voice::foundation::{self, Foundation};
+use serde_json::json;
+
+use super::{CliError, output};
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the graphs that are there and those that are not
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a graph into the models folder; what it is follows from its inputs and outputs
+    Add {
+        /// ContentVec or RMVPE as .onnx
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Lists or adds.
+pub fn run(options: &Options) -> Result<(), CliError> {
+    let folder = foundation::folder()
+        .ok_or_else(|| CliError::Usage("there is no home folder; set COFFRE_MODELS to a folder for models".into()))?;
+    match &options.action {
+        Action::Add { file } => {
+            let (kind, place) = foundation::add(&folder, file).map_err(CliError::voice(file.display()))?;
+            output::line(format_args!("{}: {}", place.display(), kind.purpose()));
+        }
+        Action::List { json: true } => {
+            let one = |kind: Foundation| json!({ "file": kind.file_name(), "purpose": kind.purpose(), "path": foundation::find(&folder, kind) });
+            output::json(&json!({ "folder": folder, "models": Foundation::ALL.map(one) }));
+        }
+        Action::List { json: false } => {
+            output::line(format_args!("{}", folder.display()));
+            for kind in Foundation::ALL {
+                let state = foundation::find(&folder, kind).map_or("missing", |_| "there");
+                output::line(format_args!("  {:<20} {state:<8} {}", kind.file_name(), kind.purpose()));
+            }
+        }
+    }
+    Ok(())
+}

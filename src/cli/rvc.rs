@@ -1,0 +1,82 @@
+//! RVC voices on the command line: their options and their engine.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coffre::engine::Engine;
+use coffre::engine::rvc::contentvec::{self, ContentVec};
+use coffre::engine::rvc::generator::settings;
+use coffre::engine::rvc::geometry::Geometry;
+use coffre::engine::rvc::track::Unvoiced;
+use coffre::engine::rvc::{RvcEngine, RvcOptions};
+use coffre::onnx::{Graph, GraphError, Runtime};
+use coffre::voice::import::read_file;
+use coffre::voice::{Voice, VoiceId, foundation};
+
+use super::CliError;
+
+/// Options that only RVC voices have.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "RVC voices")]
+pub struct RvcArgs {
+    /// Retrieval index for a voice given as .pth or .onnx
+    #[arg(long, value_name = "INDEX")]
+    pub index: Option<PathBuf>,
+    /// How much of what --likeness retrieves unvoiced sounds keep, in percent; 50 = all
+    #[arg(long, value_name = "PCT", default_value_t = 33.0, value_parser = super::convert::within::<0, 50>)]
+    pub protect: f32,
+    /// Share of the voice's own loudness contour, in percent; 0 follows the input
+    #[arg(long, value_name = "PCT", default_value_t = 25.0, value_parser = super::convert::within::<0, 100>)]
+    pub own_level: f32,
+    /// What excites unvoiced sounds: noise as in RVC until 2024, or a pitch drawn across them as in RVC 2.3
+    #[arg(long, value_enum, default_value = "classic")]
+    pub unvoiced: UnvoicedOption,
+    /// Speaker of a voice with several
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub speaker: usize,
+}
+
+/// [`Unvoiced`] as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnvoicedOption {
+    /// Noise.
+    Classic,
+    /// A pitch drawn across.
+    Interpolated,
+}
+
+/// An engine that holds the voice in slot 0.
+pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<Box<dyn Engine>, CliError> {
+    let options = RvcOptions {
+        protect: args.protect / 100.0,
+        own_level: args.own_level / 100.0,
+        unvoiced: match args.unvoiced {
+            UnvoicedOption::Classic => Unvoiced::Classic,
+            UnvoicedOption::Interpolated => Unvoiced::Interpolated,
+        },
+        speaker: args.speaker,
+    };
+    let features = voice.rvc().map_or(768, coffre::voice::rvc::RvcVoice::features);
+    let folder = foundation::folder().unwrap_or_default();
+    let path = foundation::find_contentvec(&folder, features).ok_or_else(|| missing(features))?;
+    let bytes = read_file(&path).map_err(|error| CliError::voice(path.display())(error.into()))?;
+    let key = *VoiceId::of(&bytes).as_bytes();
+    let source = move |runtime: &'static Runtime, features: usize| -> Result<ContentVec, GraphError> {
+        let graph = Graph::open_built(runtime, contentvec::NAME, key, settings(), || Ok(Cow::Borrowed(&bytes)))?;
+        ContentVec::new(graph, features)
+    };
+    let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));
+    engine.load(0, voice)?;
+    Ok(Box::new(engine))
+}
+
+fn missing(features: usize) -> CliError {
+    let (version, layer) = if features == 256 { ("v1", 9) } else { ("v2", 12) };
+    let folder = foundation::folder().map(|folder| folder.display().to_string()).unwrap_or_default();
+    CliError::Missing(format!(
+        "an RVC {version} voice needs ContentVec (layer {layer}, {features} features) as ONNX, which is not part of \
+         Coffre and is not in {folder}. Coffre's own content encoder cannot stand in for it. Get an export, such as \
+         vec-{features}-layer-{layer}.onnx, then run `coffre models add FILE`"
+    ))
+}
