@@ -1,5 +1,7 @@
 //! RVC voices against an independent implementation: `tests/rvc/reference.py` made the numbers in `tests/data`.
 
+#[path = "rvc/command.rs"]
+mod command;
 mod common;
 #[path = "rvc/engine.rs"]
 mod engine;
@@ -8,12 +10,15 @@ mod hostile;
 
 use std::path::PathBuf;
 
+use coffre::engine::Mode;
+use coffre::engine::rvc::generator::{Generator, Window};
+use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::net::{self, Probe};
 use coffre::engine::rvc::retrieval::{self, Neighbour};
 use coffre::engine::rvc::{pitch, source};
 use coffre::onnx::{Graph, Port, Runtime};
-use coffre::voice::import::Checkpoint;
 use coffre::voice::import::faiss::RetrievalIndex;
+use coffre::voice::import::{Checkpoint, import_rvc};
 use coffre::voice::tensors::Tensors;
 
 /// Frames of the fixtures, those before the flow and those before the decoder.
@@ -127,6 +132,25 @@ fn every_stage_of_the_network_equals_the_reference() {
             assert!(error < 1e-4, "{name}: {stage} is off by {error}");
         }
         assert!(correlation(call.output(3), &values(&wanted, "audio")) > 0.999_99);
+    }
+}
+
+#[test]
+fn the_pipeline_after_the_features_equals_the_reference_with_the_same_noise() {
+    let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+    let voice = import_rvc(&fixture("rvc_v2_40k.pth"), None).expect("a voice");
+    let geometry = Geometry { block: 10, crossfade: 2, margin: 3, context: 30, mode: Mode::Live };
+    let mut generator = Generator::new(runtime, &voice, 0, geometry).expect("it loads");
+    let wanted = expected("rvc_pipeline");
+    let window = geometry.window();
+    let phone = wave(window * 768, 0.37);
+    let f0_hz: Vec<f32> = (0..window).map(|n| if n % 10 < 7 { 150.0 + 5.0 * n as f32 } else { 0.0 }).collect();
+    for (formant, name) in [(1.0, "formant_1.0"), (1.25, "formant_1.25")] {
+        let window = Window { start: 100, phone: &phone, f0_hz: &f0_hz, phase: 0.25, formant };
+        let (audio, wanted) = (generator.run(&window).expect("it runs"), values(&wanted, name));
+        let (error, correlation) = (relative_error(&audio, &wanted), correlation(&audio, &wanted));
+        println!("{name}: error {error:.2e}, correlation {correlation:.9}");
+        assert!(correlation > 0.9999 && error < 1e-3, "{name}: {error}, {correlation}");
     }
 }
 

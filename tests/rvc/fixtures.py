@@ -72,6 +72,55 @@ def model(name, version, rate, rates, kernels, has_f0, is_half, seed, small=True
     print(name, {key: float(value.abs().max()) for key, value in stages.items()})
 
 
+def normal(seed, places):
+    """Coffre's numbered normal numbers: SplitMix64 of the place, then Box and Muller."""
+    words = lambda value: np.asarray(value).astype(np.int64).astype(np.uint64)
+
+    def mix(z):
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+    with np.errstate(over="ignore"):
+        first = mix(words(places) * np.uint64(0x9E3779B97F4A7C15) ^ mix(words(seed)))
+        second = mix(first)
+    unit = lambda bits: ((bits >> np.uint64(40)).astype(np.float64) + 0.5) / 2**24
+    return torch.from_numpy(np.sqrt(-2 * np.log(unit(first))) * np.cos(2 * np.pi * unit(second))).float()
+
+
+def pipeline(name="rvc_v2_40k", formants=(1.0, 1.25)):
+    """One window through all that comes after the features, noise included."""
+    saved = torch.load(DATA / f"{name}.pth", weights_only=True)
+    net = reference.Generator(saved["config"], 768, True).eval()
+    net.load_state_dict({key: value.float() for key, value in saved["weight"].items()})
+    window, decoded, flow_head, start, phase = 46, 16, 6, 100, 0.25
+    channels, rate, upp = saved["config"][2], 40_000, 400
+    f0 = torch.where(torch.arange(window) % 10 < 7, 150.0 + 5.0 * torch.arange(window), torch.tensor(0.0))
+    frames = np.arange(start + flow_head, start + window)
+    noise = normal(0x5EED00002, frames[None, :] * channels + np.arange(channels)[:, None])[None]
+    stages = {}
+    for formant in formants:
+        made = math.ceil(decoded * formant)
+        stretch = made / decoded
+        heard = f0[-decoded:][(torch.arange(made) / stretch).long()]
+        cycles = phase + (heard.double() / stretch).repeat_interleave(upp).cumsum(0) / rate
+        voiced = (heard > 0).repeat_interleave(upp)
+        first = math.floor((start + window - decoded) * stretch + 0.5) * upp
+        sine = 0.1 * torch.sin(2 * math.pi * cycles) * voiced
+        level = torch.where(voiced, 0.003, 0.1 / 3)
+        source = sine.float() + level * normal(0x5EED00001, first + np.arange(made * upp))
+        phone = wave(window * 768, 0.37).view(1, window, 768)
+        with torch.no_grad():
+            g = net.emb_g(torch.tensor([0]))[..., None]
+            mean, log_std = net.enc_p(phone, reference.coarse(f0 / formant)[None], flow_head)
+            z = net.flow(mean + torch.exp(log_std) * noise * reference.NOISE_SCALE, g)[:, :, -decoded:]
+            z = torch.nn.functional.interpolate(z, size=made, mode="linear")
+            stages[f"formant_{formant}"] = net.dec(z, source[None], g)[0, 0].contiguous()
+    save_file(stages, DATA / "rvc_pipeline.safetensors")
+    print("pipeline", {key: float(value.abs().max()) for key, value in stages.items()})
+
+
 def index(name, count, dim, lists, clusters, seed):
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((clusters, dim)).astype(np.float32) * 3
@@ -101,5 +150,6 @@ if __name__ == "__main__":
         model("rvc_v2_40k", "v2", 40_000, [10, 10, 2, 2], [16, 16, 4, 4], True, True, 1)
         model("rvc_v2_48k", "v2", 48_000, [12, 10, 2, 2], [24, 20, 4, 4], True, False, 2)
         model("rvc_v1_32k_plain", "v1", 32_000, [10, 4, 2, 2, 2], [16, 16, 4, 4, 4], False, True, 3)
+        pipeline()
         index("rvc_full_lists", 600, 16, 8, 20, 4)
         index("rvc_sparse_lists", 300, 16, 64, 2, 5)

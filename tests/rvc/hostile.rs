@@ -4,7 +4,7 @@ use coffre::voice::import::faiss::RetrievalIndex;
 use coffre::voice::import::onnx::OnnxOutline;
 use coffre::voice::import::pickle::Pickle;
 use coffre::voice::import::{Checkpoint, ImportError};
-use coffre::voice::rvc::ForeignGraph;
+use coffre::voice::rvc::{Dialect, ForeignGraph};
 use coffre::voice::tensors::Tensors;
 
 use super::common::Random;
@@ -79,10 +79,12 @@ fn mutated_files_never_panic() {
             refused[2] += usize::from(RetrievalIndex::read(&bytes).is_err());
         }
     }
-    let graph = &engine::stand_in()[..40_000];
-    let small = [&graph[..200], b"\x3a\x02\x0a\x00"].concat();
+    let whole = engine::export(&[("metadata", "{\"samplingRate\": 40000, \"embChannels\": 768}")]);
+    let graph = ForeignGraph::read(whole.clone()).expect("an export");
+    assert_eq!((graph.dialect, graph.features, graph.sample_rate), (Dialect::Rvc, 768, Some(40_000)));
     for _ in 0..CASES {
-        let bytes = mutate(&mut random, &small, &[]);
+        // Inputs and outputs lie at the end, behind the weights.
+        let bytes = mutate(&mut random, &whole, &[0, whole.len() - 400, whole.len() - 200]);
         refused[3] += usize::from(OnnxOutline::read(&bytes).is_err() || ForeignGraph::read(bytes).is_err());
     }
     let table = data("rvc_full_lists.safetensors");

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::geometry::Geometry;
 use super::net::{self, NOISE_SCALE, Probe};
 use super::source::{self, Stream};
-use crate::onnx::{Graph, GraphCall, GraphError, LooseInput, Port, Runtime, Settings};
+use crate::onnx::{Graph, GraphCall, GraphError, LooseInput, LooseOutput, Port, Runtime, Settings};
 use crate::voice::Voice;
 use crate::voice::import::{Checkpoint, RvcConfig};
 use crate::voice::rvc::{Dialect, ForeignGraph, Generator as Parts};
@@ -289,8 +289,9 @@ impl Foreign {
             .map(|(name, shape, values)| LooseInput { name, shape, values })
             .collect();
         let outputs = self.graph.run_loose(&inputs)?;
-        // The sound is the longest output, whatever its rank.
-        let audio = outputs.into_iter().max_by_key(|output| output.values.len());
+        // The sound is the longest output with one axis of any length, whatever its rank.
+        let is_line = |output: &LooseOutput| output.shape.iter().max() == Some(&output.values.len());
+        let audio = outputs.into_iter().filter(is_line).max_by_key(|output| output.values.len());
         Ok(audio.map(|output| output.values).unwrap_or_default())
     }
 }
