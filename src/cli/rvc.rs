@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use coffre::engine::Engine;
 use coffre::engine::rvc::contentvec::{self, ContentVec};
-use coffre::engine::rvc::generator::settings;
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
-use coffre::onnx::{Graph, GraphError, Runtime};
+use coffre::onnx::{Graph, GraphError, Runtime, Settings};
 use coffre::voice::import::read_file;
 use coffre::voice::{Voice, VoiceId, foundation};
 
@@ -63,7 +62,7 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     let bytes = read_file(&path).map_err(|error| CliError::voice(path.display())(error.into()))?;
     let key = *VoiceId::of(&bytes).as_bytes();
     let source = move |runtime: &'static Runtime, features: usize| -> Result<ContentVec, GraphError> {
-        let graph = Graph::open_built(runtime, contentvec::NAME, key, settings(), || Ok(Cow::Borrowed(&bytes)))?;
+        let graph = Graph::open_built(runtime, contentvec::NAME, key, Settings::large(), || Ok(Cow::Borrowed(&bytes)))?;
         ContentVec::new(graph, features)
     };
     let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));

@@ -36,6 +36,20 @@ pub struct Settings {
     pub threads: usize,
 }
 
+/// A window of 11 s through a large network takes about as long on a slow processor.
+const LARGE_RUN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Beyond this many threads the layers are too small to be shared out.
+const MAX_THREADS: usize = 8;
+
+impl Settings {
+    /// For networks that have seconds to chew on: all processors, up to [`MAX_THREADS`].
+    pub fn large() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
+        Self { run_limit: LARGE_RUN_LIMIT, threads }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { run_limit: RUN_LIMIT, threads: 1 }

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use coffre::engine::rvc::contentvec::{self, ContentVec};
-use coffre::engine::rvc::generator::settings;
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::engine::stream::HostStream;
 use coffre::engine::{Engine, HOP_LEN, HopParams, Mode};
 use coffre::onnx::model::{Attribute, Dim, GraphWriter};
-use coffre::onnx::{Graph, Runtime};
+use coffre::onnx::{Graph, Runtime, Settings};
 use coffre::voice::import::import_rvc;
 use coffre::voice::{Manifest, Voice};
 
@@ -46,7 +45,7 @@ fn runtime() -> &'static Runtime {
 fn engine(geometry: Geometry, options: RvcOptions, voice: Option<Arc<Voice>>) -> RvcEngine {
     let source = |runtime: &'static Runtime, features: usize| {
         let graph =
-            Graph::open_built(runtime, contentvec::NAME, [7; 32], settings(), || Ok(Cow::Borrowed(stand_in())))?;
+            Graph::open_built(runtime, contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())))?;
         ContentVec::new(graph, features)
     };
     let mut engine = RvcEngine::new(runtime(), geometry, options, Box::new(source));

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,18 +14,6 @@ use crate::voice::import::{Checkpoint, RvcConfig};
 use crate::voice::rvc::{Dialect, ForeignGraph, Generator as Parts};
 
 const NAME: &str = "rvc";
-
-/// Longest run. A window of 11 s takes about as long on a slow processor.
-const RUN_LIMIT: Duration = Duration::from_secs(60);
-
-/// Most threads of one run: beyond that the layers are too small to be shared out.
-const MAX_THREADS: usize = 8;
-
-/// How the large graphs are run.
-pub fn settings() -> Settings {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
-    Settings { run_limit: RUN_LIMIT, threads }
-}
 
 /// What a run needs to know of a window.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +78,12 @@ impl Generator {
         let key: [u8; 32] = key.finalize().into();
         let network = match &parts.generator {
             Parts::Weights(checkpoint) => {
-                let graph = Graph::open_built(runtime, NAME, key, settings(), || built(checkpoint, speaker))?;
+                let graph = Graph::open_built(runtime, NAME, key, Settings::large(), || built(checkpoint, speaker))?;
                 Network::Own(Box::new(Own { graph, config: checkpoint.config.clone(), call: None }))
             }
             Parts::Graph(foreign) => {
-                let graph = Graph::open_built(runtime, NAME, key, settings(), || Ok(Cow::Borrowed(&foreign.bytes)))?;
+                let graph =
+                    Graph::open_built(runtime, NAME, key, Settings::large(), || Ok(Cow::Borrowed(&foreign.bytes)))?;
                 Network::Foreign(Foreign::new(graph, foreign)?)
             }
         };
