@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 pub use error::AudioFileError;
+pub use flac::flac_from_samples;
 pub use read::{AudioReader, read_mono};
 pub use write::AudioWriter;
 

@@ -2,6 +2,8 @@
 //! error.
 
 mod bench;
+mod clone;
+mod consent;
 mod convert;
 mod doctor;
 mod error;
@@ -14,6 +16,7 @@ mod rvc;
 mod session;
 mod signal;
 mod stream;
+mod verify;
 mod voices;
 
 use std::process::ExitCode;
@@ -37,7 +40,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 something unexpected, 2 wrong us
 enum Command {
     /// Convert a WAV or FLAC file
     Convert(convert::Options),
-    /// List the voices of this machine
+    /// Make a voice of recordings, in seconds
+    Clone(Box<clone::Options>),
+    /// List the voices of this machine, import, export, rename or delete them
     Voices(voices::Options),
     /// Make a voice of Coffre from one of RVC
     Import(import::Options),
@@ -45,6 +50,8 @@ enum Command {
     Models(models::Options),
     /// Describe a voice, a profile or an audio file
     Inspect(inspect::Options),
+    /// Look for Coffre's watermark in an audio file, and say which voice made it and where
+    Verify(verify::Options),
     /// Check the runtime, the voices and the folders of hosts, and say what to do
     Doctor(doctor::Options),
     /// Measure speed, latency and memory on this machine
@@ -63,10 +70,12 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Convert(options) => convert::run(&options),
+        Command::Clone(options) => clone::run(&options),
         Command::Voices(options) => voices::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Models(options) => models::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Bench(options) => bench::run(&options),
     };

@@ -3,8 +3,13 @@
 //! Runs in the command line, or in the editor's background work; takes seconds to minutes and allocates freely. The
 //! same recordings give the same file.
 
+pub mod check;
+pub mod cloner;
 pub mod features;
+pub mod job;
 mod noise;
+mod preview;
+pub mod recording;
 mod restoration;
 mod select;
 
@@ -12,13 +17,15 @@ use crate::engine::content::ContentEncoder;
 use crate::engine::profile::SpeakerStatistics;
 use crate::onnx::GraphError;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
-use crate::voice::{Bank, BankFrame, Consent, Kind, Manifest, Voice, VoiceError, VoiceParts};
+use crate::voice::{Bank, BankFrame, Consent, Kind, Manifest, Portrait, Signer, Voice, VoiceError, VoiceParts};
 
+pub use check::{Check, Finding, Grade};
+pub use cloner::{Analysed, Cloner};
 pub use features::{AnalysedFrame, FeatureExtractor, FeatureFrame, encode};
 pub use noise::NoiseFloor;
 
-/// Least voiced audio that a voice can be made of, in seconds.
-pub const LEAST_VOICED_SECONDS: f32 = 3.0;
+/// Least voiced audio that a voice can be made of, in seconds: what 5 s of ordinary speech hold.
+pub const LEAST_VOICED_SECONDS: f32 = 2.0;
 
 /// Frames of a bank unless the options say otherwise: four minutes of voice, about 4 MB.
 pub const DEFAULT_BANK_FRAMES: usize = 24_000;
@@ -44,6 +51,14 @@ pub struct CloneOptions {
     pub bandwidth_hz: Option<f32>,
     /// Most frames in the bank; `None` = [`DEFAULT_BANK_FRAMES`].
     pub bank_frames: Option<usize>,
+    /// Whether the file gets a few seconds of the recordings to listen to; for [`Analysed::make`].
+    pub has_preview: bool,
+    /// Whether the file keeps the recordings, so that the bank can be made anew; for [`Analysed::make`].
+    pub keeps_recordings: bool,
+    /// A picture of the voice; for [`Analysed::make`].
+    pub portrait: Option<Portrait>,
+    /// Signs the file; for [`Analysed::make`].
+    pub signer: Option<Signer>,
 }
 
 /// Why no voice came out.
@@ -58,6 +73,18 @@ pub enum CloneError {
     /// The content encoder failed.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The system gives no thread, or one ended suddenly.
+    #[error("{reason}. Close other programs and try again")]
+    Thread {
+        /// The reason in words.
+        reason: String,
+    },
+    /// Preview or recordings could not be packed.
+    #[error("the recordings cannot be packed: {reason}")]
+    Audio {
+        /// The reason in words.
+        reason: String,
+    },
     /// The voice file could not be written.
     #[error(transparent)]
     Voice(#[from] VoiceError),
@@ -100,6 +127,16 @@ pub fn voice_from_features(
     content_space: &str,
     options: &CloneOptions,
 ) -> Result<Vec<u8>, CloneError> {
+    let (manifest, parts) = voice_parts(takes, content_space, options)?;
+    Ok(Voice::write(manifest, &parts)?)
+}
+
+/// Manifest and parts of a voice from analysed recordings. The noise floor is removed from `takes`.
+fn voice_parts(
+    takes: &mut [Vec<FeatureFrame>],
+    content_space: &str,
+    options: &CloneOptions,
+) -> Result<(Manifest, VoiceParts), CloneError> {
     if let Some(floor) = NoiseFloor::estimate(takes) {
         takes.iter_mut().flatten().for_each(|frame| floor.remove(frame));
     }
@@ -140,9 +177,10 @@ pub fn voice_from_features(
         range_hz,
         bandwidth_hz: options.bandwidth_hz.unwrap_or_else(|| statistics.bandwidth_hz()),
         voiced_seconds,
+        previous_ids: Vec::new(),
         members: Vec::new(),
     };
-    Ok(Voice::write(manifest, &VoiceParts { bank, shapes, restoration })?)
+    Ok((manifest, VoiceParts { bank, shapes, restoration }))
 }
 
 #[cfg(test)]
@@ -150,7 +188,7 @@ mod tests {
     use super::*;
 
     /// A sung vowel at 48 kHz with pauses: harmonics under two formants.
-    fn vowel(f0_hz: f32, seconds: f32) -> Vec<f32> {
+    pub(super) fn vowel(f0_hz: f32, seconds: f32) -> Vec<f32> {
         let len = (seconds * 48_000.0) as usize;
         let harmonics: Vec<(f32, f32)> = (1..40)
             .map(|k| {

@@ -4,6 +4,7 @@
 //! [`Action`]s; it never waits for the audio thread, the worker or the host. [`editor_ui`] is a function of what it is
 //! given, so that the same picture is drawn in a host, in the standalone program and in a test.
 
+pub mod clone_ui;
 pub mod control;
 pub mod knob;
 pub mod knobs_ui;
@@ -22,6 +23,7 @@ mod window;
 
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 
+use clone_ui::ClonePanel;
 use control::{Control, ControlAccess};
 use meters_ui::Meter;
 use model::{Action, EditorModel};
@@ -44,6 +46,7 @@ pub struct EditorView {
     pub output_meter: Meter,
     axis: PitchAxis,
     search: VoiceSearch,
+    clone: ClonePanel,
     trouble: usize,
 }
 
@@ -82,9 +85,16 @@ pub fn editor_ui(
     let body = Rect::from_min_max(pos2(area.left(), top), pos2(area.right(), footer.top() - gap + 4.0));
     let voices_width = (body.width() * 0.27).clamp(244.0, 320.0);
     let voices = Rect::from_min_size(body.min, vec2(voices_width, body.height()));
-    voices_ui::voices_ui(ui, voices, model, &mut view.search, access, &mut actions);
+    clone_ui::take_drops(ui, &mut view.clone, &mut actions);
+    voices_ui::voices_ui(ui, voices, model, &mut view.search, &mut view.clone, access, &mut actions);
 
     let right = Rect::from_min_max(pos2(voices.right() + gap, body.top()), body.max);
+    if view.clone.is_open {
+        // Takes the place of what one listens with: while cloning, one reads.
+        clone_ui::clone_ui(ui, right, model, &mut view.clone, &mut actions);
+        status_ui::footer_ui(ui, footer, model, access, &mut actions);
+        return actions;
+    }
     let singer = Rect::from_min_max(pos2(right.left(), right.bottom() - status_ui::SINGER_HEIGHT), right.max);
     let knobs_height = knobs_ui::HEIGHT.clamp(body.height() * 0.38);
     let knobs = Rect::from_min_max(

@@ -19,6 +19,8 @@ pub mod stream;
 
 use std::sync::Arc;
 
+use crate::provenance::Mark;
+
 /// Sample rate at which every engine runs, in Hz. Host rates are converted outside ([`latency`] counts that).
 pub const ENGINE_RATE: u32 = 48_000;
 
@@ -52,11 +54,21 @@ pub struct HopParams {
     pub likeness: f32,
     /// Input below this level is treated as silence, in dBFS; `-100.0` or less switches the gate off.
     pub gate_db: f32,
+    /// Whether the converted sound carries the watermark of [`crate::provenance`].
+    pub is_marked: bool,
 }
 
 impl Default for HopParams {
     fn default() -> Self {
-        Self { voice_slot: 0, transpose_st: 0.0, auto_register: true, formant_st: 0.0, likeness: 0.6, gate_db: -60.0 }
+        Self {
+            voice_slot: 0,
+            transpose_st: 0.0,
+            auto_register: true,
+            formant_st: 0.0,
+            likeness: 0.6,
+            gate_db: -60.0,
+            is_marked: true,
+        }
     }
 }
 
@@ -117,6 +129,11 @@ pub trait Engine: Send {
     /// Why the engine does less than it could, such as a graph that does not run; `None` while all is well. The sound
     /// goes on meanwhile.
     fn trouble(&self) -> Option<EngineError> {
+        None
+    }
+
+    /// What the watermark of the hop put out last has to say; `None` = it carries none. [`stream::HostStream`] puts it in.
+    fn mark(&self) -> Option<Mark> {
         None
     }
 

@@ -59,6 +59,7 @@ pub mod onnx;
 pub mod params;
 #[cfg(feature = "plugin")]
 pub mod plugin;
+pub mod provenance;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 pub mod voice;

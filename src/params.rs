@@ -74,6 +74,9 @@ pub struct CoffreParams {
     /// What sounds when the worker is late.
     #[id = "when-late"]
     pub when_late: EnumParam<WhenLate>,
+    /// Whether the converted sound carries the watermark that says which voice made it.
+    #[id = "watermark"]
+    pub watermark: BoolParam,
     /// The input, delayed and untouched.
     #[id = "bypass"]
     pub bypass: BoolParam,
@@ -135,6 +138,11 @@ impl CoffreParams {
             // A host that automates the latency would have to restart the plugin at every point.
             latency_mode: EnumParam::new("Latency mode", LatencyMode::Live).non_automatable(),
             when_late: EnumParam::new("When late", WhenLate::Dry).non_automatable(),
+            // A mark that comes and goes within a song would say nothing about the song.
+            watermark: BoolParam::new("Watermark", defaults.is_marked)
+                .with_value_to_string(text::on_off())
+                .with_string_to_value(text::is_on())
+                .non_automatable(),
             bypass: BoolParam::new("Bypass", false)
                 .with_value_to_string(text::on_off())
                 .with_string_to_value(text::is_on())
@@ -163,6 +171,7 @@ impl CoffreParams {
                 formant_st: self.formant.value(),
                 likeness: self.likeness.value() / 100.0,
                 gate_db: self.gate.value(),
+                is_marked: self.watermark.value(),
             },
             mix: self.mix.value() / 100.0,
             input_gain: gain_from_db(self.input_gain.value()),

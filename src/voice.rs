@@ -4,12 +4,14 @@
 
 pub mod bank;
 pub mod error;
+pub mod extras;
 pub mod foundation;
 pub mod import;
 pub mod library;
 pub mod manifest;
 pub mod package;
 pub mod rvc;
+pub mod signature;
 pub mod tensors;
 
 use std::fmt;
@@ -20,10 +22,13 @@ use sha2::{Digest, Sha256};
 
 pub use bank::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
 pub use error::VoiceError;
+pub use extras::{Extras, Portrait};
 pub use library::{Library, Origin, VoiceEntry};
 pub use manifest::{Consent, ConsentGround, Kind, Manifest};
+pub use package::Package;
+pub use signature::{Signature, Signer};
 
-use package::{Package, PackageWriter};
+use package::PackageWriter;
 
 /// SHA-256 of a voice file's content: the same file has the same id everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +103,7 @@ pub struct Restoration {
 pub struct Voice {
     id: VoiceId,
     manifest: Manifest,
+    signature: Signature,
     bank: Bank,
     shapes: MeanShapes,
     restoration: Restoration,
@@ -141,7 +147,8 @@ impl Voice {
         let mean = package.f32_array("stats/retrieved_mean", &[2, 86], -100.0..=100.0)?;
         let ratio = package.f32_array("stats/variance_ratio", &[2, 86], 0.5..=4.0)?;
         let restoration = Restoration { mean: two_rows(&mean), ratio: two_rows(&ratio) };
-        Ok(Self { id: package.id, manifest: package.manifest, bank, shapes, restoration, rvc: None })
+        let Package { id, manifest, signature, .. } = package;
+        Ok(Self { id, manifest, signature, bank, shapes, restoration, rvc: None })
     }
 
     /// A voice of the RVC engine that is not in a file yet, as when a checkpoint is used directly. `id` is the hash of
@@ -151,6 +158,7 @@ impl Voice {
         Self {
             id,
             manifest,
+            signature: Signature::Unsigned,
             bank: Bank::default(),
             shapes: MeanShapes { voiced: flat, unvoiced: flat },
             restoration: Restoration { mean: [flat; 2], ratio: [[1.0; SHAPE_BANDS]; 2] },
@@ -176,12 +184,26 @@ impl Voice {
     /// # Errors
     /// [`VoiceError::Manifest`] when the manifest is not valid.
     pub fn write(manifest: Manifest, parts: &VoiceParts) -> Result<Vec<u8>, VoiceError> {
+        Self::write_with(manifest, parts, Extras::default(), None)
+    }
+
+    /// Writes a voice file with extras, signed when there is a signer.
+    ///
+    /// # Errors
+    /// [`VoiceError::Manifest`] when the manifest is not valid.
+    pub fn write_with(
+        manifest: Manifest,
+        parts: &VoiceParts,
+        extras: Extras,
+        signer: Option<&Signer>,
+    ) -> Result<Vec<u8>, VoiceError> {
         let mut writer = PackageWriter::new(Manifest { kind: Kind::Voice, ..manifest });
         parts.bank.write(&mut writer);
         write_mean_shapes(&parts.shapes, &mut writer);
         writer.push_f32("stats/retrieved_mean", &[2, SHAPE_BANDS], parts.restoration.mean.as_flattened());
         writer.push_f32("stats/variance_ratio", &[2, SHAPE_BANDS], parts.restoration.ratio.as_flattened());
-        writer.finish()
+        extras.write(&mut writer);
+        writer.finish_signed(signer)
     }
 
     /// SHA-256 of the file content.
@@ -192,6 +214,11 @@ impl Voice {
     /// Display name.
     pub fn name(&self) -> &str {
         &self.manifest.name
+    }
+
+    /// Whether the file is signed.
+    pub fn signature(&self) -> Signature {
+        self.signature
     }
 
     /// Everything the file says about itself.
@@ -233,13 +260,13 @@ impl Voice {
     pub fn describe(&self) -> String {
         match &self.rvc {
             Some(voice) => describe_rvc(&self.id, &self.manifest, voice),
-            None => describe(&self.id, &self.manifest, self.bank.len()),
+            None => describe(&self.id, &self.manifest, self.bank.len(), self.signature),
         }
     }
 }
 
 /// Several lines in plain words about a voice or singer file.
-fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize) -> String {
+fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Signature) -> String {
     let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { text.to_owned() };
     let consent = match &manifest.consent {
         None => "no record: origin unknown".to_owned(),
@@ -249,9 +276,15 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize) -> String {
                 ConsentGround::WrittenConsent => "written consent",
                 ConsentGround::LicensedData => "licensed recordings",
             };
-            format!("{ground}: {}", consent.statement)
+            let date = consent.date.as_ref().map(|date| format!(" ({date})")).unwrap_or_default();
+            let recordings = consent.recordings_sha256.as_ref().map(|hash| format!("\n  recordings   {hash}"));
+            format!("{ground}{date}: {}{}", consent.statement, recordings.unwrap_or_default())
         }
     };
+    let extras: Vec<&str> =
+        manifest.members.iter().filter(|m| extras::is_extra(&m.path)).map(|m| m.path.as_str()).collect();
+    let extras = if extras.is_empty() { "none".to_owned() } else { extras.join(", ") };
+    let signature = signature.key().map_or("unsigned".to_owned(), |key| format!("signed by the key {key}"));
     let [low, high] = manifest.range_hz;
     [
         format!("{} ({})", manifest.name, manifest.kind.as_str()),
@@ -267,6 +300,8 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize) -> String {
         format!("  licence      {}", or_unknown(&manifest.licence)),
         format!("  attribution  {}", or_unknown(&manifest.attribution)),
         format!("  consent      {consent}"),
+        format!("  extras       {extras}"),
+        format!("  signature    {signature}"),
     ]
     .into_iter()
     .filter(|line| !line.is_empty())

@@ -1,36 +1,13 @@
 //! What the analysis promises to the engine's thread: no allocation after construction, whatever the signal.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use coffre::engine::analysis::{Analyser, AnalysisFrame};
 use coffre::engine::{HOP_LEN, Mode};
+use nice_assert_no_alloc::assert_no_alloc;
 
-thread_local! {
-    /// Allocations and releases of this thread.
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call is passed on to the system allocator unchanged; counting touches a thread-local cell without
-// a destructor, which never allocates.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
+// With `alloccheck` the framework has put it there.
+#[cfg(not(all(feature = "alloccheck", debug_assertions)))]
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: nice_assert_no_alloc::AllocDisabler = nice_assert_no_alloc::AllocDisabler;
 
 #[test]
 fn analysis_does_not_allocate_after_construction() {
@@ -49,18 +26,14 @@ fn analysis_does_not_allocate_after_construction() {
         let mut analyser = Analyser::new(mode);
         let mut frame = AnalysisFrame::default();
         let mut voiced = 0;
-        let before = CALLS.with(Cell::get);
-        for hop in samples.chunks_exact(HOP_LEN) {
-            analyser.push(hop, &mut frame);
-            voiced += usize::from(frame.f0_hz > 0.0);
-        }
-        analyser.reset();
-        let after = CALLS.with(Cell::get);
-        assert_eq!(after - before, 0, "{mode:?} allocates");
+        // Aborts the process on the first allocation or release.
+        assert_no_alloc(|| {
+            for hop in samples.chunks_exact(HOP_LEN) {
+                analyser.push(hop, &mut frame);
+                voiced += usize::from(frame.f0_hz > 0.0);
+            }
+            analyser.reset();
+        });
         assert!(voiced > 30, "{mode:?}: the tone was not analysed");
     }
-    // The counter itself works.
-    let before = CALLS.with(Cell::get);
-    drop(std::hint::black_box(vec![1_u8; 100]));
-    assert_eq!(CALLS.with(Cell::get) - before, 2);
 }

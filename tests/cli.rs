@@ -86,6 +86,8 @@ fn wrong_usage_is_code_2_and_help_is_0() {
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--formant=-7"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--block", "0"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--mode", "fast"],
+        &["verify"],
+        &["verify", "a.wav", "--wrong-keys", "-1"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--no-profile", "--profile", "x"],
     ] {
         assert_eq!(code(&coffre(arguments)).0, 2, "{arguments:?}");
@@ -300,6 +302,49 @@ fn inspect_describes_audio_files() {
     assert_eq!(report["bad_samples"], 0);
     assert!(report["peak_db"].as_f64().is_some_and(|peak| (-12.0..-3.0).contains(&peak)), "{report}");
     assert!(String::from_utf8_lossy(&coffre(&["inspect", &input]).stdout).contains("44100 Hz, 2 channels, 16-bit"));
+}
+
+#[test]
+fn verify_finds_what_convert_marks_and_says_so_in_words_and_json() {
+    let folder = Folder::new();
+    let input = folder.sing("in.wav", CD, 12 * 44_100);
+    let (marked, plain) = (folder.text("marked.flac"), folder.text("plain.flac"));
+    convert(&input, &marked, &["--no-content"]);
+    convert(&input, &plain, &["--no-content", "--no-watermark"]);
+
+    let report = json(&coffre(&["verify", &marked, "--json", "--wrong-keys", "2"]));
+    assert_eq!(report["is_marked"], true, "{report}");
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["engine"], &finding["voice_hash"]), (&"native".into(), &0.into()), "{report}");
+    assert!(finding["end_s"].as_f64().expect("a number") > 9.0, "{report}");
+    assert!(report["chance"]["windows"].as_u64() == Some(4) && report["chance"]["alarms"] == 0, "{report}");
+    let said = String::from_utf8_lossy(&coffre(&["verify", &marked]).stdout).into_owned();
+    assert!(said.contains("native engine") && said.contains("only register and colour"), "{said}");
+
+    for unmarked in [&plain, &input] {
+        let report = json(&coffre(&["verify", unmarked, "--json"]));
+        assert_eq!(report["is_marked"], false, "{report}");
+        let said = coffre(&["verify", unmarked]);
+        assert_eq!(code(&said).0, 0);
+        assert!(String::from_utf8_lossy(&said.stdout).contains("No mark shows nothing"));
+    }
+}
+
+#[test]
+fn verify_names_bad_files_and_says_when_a_file_is_too_short() {
+    let folder = Folder::new();
+    let whole = std::fs::read(folder.sing("whole.wav", CD, 40_000)).expect("readable");
+    for bad in [
+        folder.text("missing.wav"),
+        folder.put("empty.wav", b""),
+        folder.put("short.wav", &whole[..whole.len() / 2]),
+        folder.put("text.wav", &b"These are words, and words again. ".repeat(300)),
+    ] {
+        let (code, text) = code(&coffre(&["verify", &bad]));
+        assert!(code == 3 && text.contains(&bad), "{code}: {text}");
+    }
+    let said = coffre(&["verify", &folder.text("whole.wav")]);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("shorter than"), "{said:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 ///
 /// Beyond the drawing: `params` makes the audio path's `Controls`, `onnx` flushes denormals, and the `worker` asks
 /// `onnx` for the runtime to say why there is none.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("plugin", &["audio", "bridge", "editor", "engine", "params", "worker"]),
     ("standalone", &["plugin"]),
     ("params", &["audio", "bridge", "engine"]),
@@ -18,9 +18,10 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("audio", &["bridge", "engine"]),
     ("bridge", &["engine"]),
     ("worker", &["bridge", "engine", "onnx", "voice"]),
-    ("engine", &["dsp", "onnx", "voice"]),
-    ("clone", &["dsp", "engine", "onnx", "voice"]),
+    ("engine", &["dsp", "onnx", "provenance", "voice"]),
+    ("clone", &["audio_file", "dsp", "engine", "onnx", "voice"]),
     ("onnx", &["dsp"]),
+    ("provenance", &["dsp", "voice"]),
     ("dsp", &[]),
     ("voice", &[]),
     ("audio_file", &[]),
@@ -38,8 +39,9 @@ const ONLY_ITEMS: [(&str, &str, &[&str]); 5] = [
 /// Words, and the modules or files that alone may hold them.
 ///
 /// Locks and atomics: `bridge` has what the audio thread shares with others; the `worker`'s two threads talk by standard
-/// channels that no third one sees; sessions and voices are shared by all instances behind locks in `onnx` and
-/// `voice/library.rs`; the framework's trait asks for a lock around the window size in `params.rs`.
+/// channels that no third one sees, and so do those of `clone`, far from any audio; sessions and voices are shared by all
+/// instances behind locks in `onnx` and `voice/library.rs`; the framework's trait asks for a lock around the window size
+/// in `params.rs`.
 const ONLY_IN: [(&[&str], &[&str]); 10] = [
     (&["ort"], &["onnx"]),
     (&["ringbuf", "atomic_float"], &["bridge"]),
@@ -48,7 +50,7 @@ const ONLY_IN: [(&[&str], &[&str]); 10] = [
     (&["symphonia", "hound", "flacenc"], &["audio_file"]),
     (
         &["Mutex", "RwLock", "Condvar", "mpsc", "AtomicBool", "AtomicU32", "AtomicU64", "AtomicUsize", "AtomicF32"],
-        &["bridge", "worker", "onnx", "voice/library.rs", "params.rs"],
+        &["bridge", "worker", "onnx", "voice/library.rs", "params.rs", "clone/cloner.rs", "clone/job.rs"],
     ),
     (&["RwLock"], &["params.rs"]),
     // A latency is summed where its terms have names; everybody else asks for `stream()` or `total()`.

@@ -112,6 +112,7 @@ const PLAIN: HopParams = HopParams {
     formant_st: 0.0,
     likeness: 0.0,
     gate_db: -100.0,
+    is_marked: false,
 };
 
 /// A sung phrase: half a second of breath, a vowel with vibrato, breath again.

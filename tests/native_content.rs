@@ -26,6 +26,7 @@ const PARAMS: HopParams = HopParams {
     formant_st: 0.0,
     likeness: 0.6,
     gate_db: -100.0,
+    is_marked: false,
 };
 
 fn runtime() -> &'static Runtime {

@@ -31,6 +31,7 @@ fn manifest(name: &str) -> Manifest {
         range_hz: [100.0, 250.0],
         bandwidth_hz: 20_000.0,
         voiced_seconds: 1.0,
+        previous_ids: Vec::new(),
         members: Vec::new(),
     }
 }

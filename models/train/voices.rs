@@ -282,7 +282,7 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
             recordings_sha256: None,
         }),
         bandwidth_hz: Some(target.bandwidth_hz),
-        bank_frames: None,
+        ..CloneOptions::default()
     };
     let bytes = voice_from_features(&mut takes, encoder.space(), &voice_options)?;
     let path = options.models.join("voices").join(format!("{}.coffre", target.file));

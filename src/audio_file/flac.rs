@@ -81,6 +81,20 @@ impl<W: Write + Seek> FlacWriter<W> {
     }
 }
 
+/// A whole FLAC file in memory: one channel of 16 bits.
+///
+/// # Errors
+/// What the format does not allow, in words.
+pub fn flac_from_samples(samples: &[i16], rate: u32) -> Result<Vec<u8>, String> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut writer = FlacWriter::new(&mut bytes, rate, 1, 16)?;
+    for part in samples.chunks(FRAME_LEN) {
+        writer.write(&part.iter().map(|&sample| i32::from(sample)).collect::<Vec<i32>>())?;
+    }
+    writer.finish()?;
+    Ok(bytes.into_inner())
+}
+
 /// The magic word and the one metadata block; always of the same length.
 fn write_header<W: Write>(output: &mut W, info: &StreamInfo) -> Result<(), String> {
     let mut sink = MemSink::<u8>::new();

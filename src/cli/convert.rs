@@ -74,6 +74,9 @@ pub struct Options {
     /// Without ONNX Runtime: change register and colour only
     #[arg(long)]
     no_content: bool,
+    /// Without the inaudible watermark that `coffre verify` finds
+    #[arg(long)]
+    no_watermark: bool,
     #[command(flatten)]
     rvc: RvcArgs,
     /// Print a report as JSON
@@ -256,6 +259,7 @@ fn params(options: &Options) -> HopParams {
         formant_st: options.formant,
         likeness: options.likeness / 100.0,
         gate_db: options.gate,
+        is_marked: !options.no_watermark,
     }
 }
 
@@ -308,6 +312,7 @@ impl Report<'_> {
                 "latency_ms": output::rounded(latency_ms),
                 "source_median_f0_hz": self.profile.map(|profile| output::rounded(f64::from(profile.median_f0_hz))),
                 "profile_seconds": self.profile.map(|profile| output::rounded(f64::from(profile.voiced_seconds))),
+                "watermark": !options.no_watermark,
                 "clipped_samples": self.clipped,
             }));
         } else if !options.quiet {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use coffre::audio_file::AudioFileError;
+use coffre::clone::CloneError;
+use coffre::clone::recording::RecordingError;
 use coffre::engine::EngineError;
 use coffre::engine::stream::UnsupportedRate;
 use coffre::onnx::{GraphError, RuntimeError};
@@ -25,6 +27,12 @@ pub enum CliError {
         /// The rate and the limits.
         source: UnsupportedRate,
     },
+    /// Recordings to clone.
+    #[error("{0}")]
+    Recording(RecordingError),
+    /// No voice came out of the recordings.
+    #[error("{0}")]
+    Clone(CloneError),
     /// A voice or profile.
     #[error("{what}: {source}")]
     Voice {
@@ -63,7 +71,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
-            Self::Input(_) | Self::Rate { .. } => 3,
+            Self::Input(_) | Self::Rate { .. } | Self::Recording(_) | Self::Clone(_) => 3,
             Self::Voice { .. } => 4,
             Self::Runtime(_) | Self::Missing(_) | Self::Graph(_) | Self::Engine(_) => 5,
             Self::Output(_) => 6,

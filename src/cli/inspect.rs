@@ -90,6 +90,8 @@ fn voice_report(voice: &Voice, wants_json: bool) {
         "name": voice.name(),
         "median_f0_hz": voice.median_f0_hz(),
         "bank_frames": voice.bank().len(),
+        "origin_unknown": voice.manifest().consent.is_none(),
+        "signature": voice.signature().key(),
         "manifest": manifest,
     }));
 }

@@ -1,9 +1,12 @@
-//! `voices`: what can be named as `--voice`.
+//! `voices`: what can be named as `--voice`, and what can be done with it.
 
-use coffre::voice::Library;
-use coffre::voice::library::{Origin, VoiceEntry};
+use std::path::PathBuf;
+
+use coffre::voice::library::{self, Imported, Origin, VoiceEntry};
+use coffre::voice::{Library, VoiceError};
 use serde_json::{Value, json};
 
+use super::consent::ConsentOptions;
 use super::{CliError, output};
 
 #[derive(Debug, clap::Args)]
@@ -11,11 +14,62 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    change: Option<Change>,
 }
 
-/// Lists all voices, bad files included.
+/// What can be done with voices.
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Copy voice files into your library
+    Import {
+        /// Voice files
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Another library folder
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+    /// Copy a voice to a file
+    Export {
+        /// Name or id
+        voice: String,
+        /// The new file
+        #[arg(short, long, value_name = "OUT.coffre")]
+        output: PathBuf,
+    },
+    /// Give a voice another name; sessions still find it
+    Rename {
+        /// Name or id
+        voice: String,
+        /// The new name
+        name: String,
+    },
+    /// State whose voice it is
+    State {
+        /// Name or id
+        voice: String,
+        #[command(flatten)]
+        consent: ConsentOptions,
+    },
+    /// Move a voice to the trash of its folder
+    Delete {
+        /// Name or id
+        voice: String,
+    },
+    /// Move a voice back from the trash of your library
+    Restore {
+        /// Name
+        voice: String,
+    },
+}
+
+/// Lists all voices, bad files included, or changes one.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let library = Library::scan(&[]);
+    if let Some(change) = &options.change {
+        return change.run(&library);
+    }
     if options.json {
         output::json(&Value::Array(library.entries().iter().map(as_json).collect()));
         return Ok(());
@@ -24,8 +78,9 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         match &entry.manifest {
             Ok(manifest) => {
                 let [low, high] = manifest.range_hz;
+                let mark = if manifest.consent.is_none() { "[origin unknown] " } else { "" };
                 output::line(format_args!(
-                    "{:<16} {:>4.0} Hz ({low:.0} to {high:.0})  {:<8}  {}",
+                    "{:<16} {:>4.0} Hz ({low:.0} to {high:.0})  {:<8}  {mark}{}",
                     entry.name,
                     manifest.median_f0_hz,
                     word(entry.origin),
@@ -39,6 +94,49 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         eprintln!("coffre: there are no voices; `coffre doctor` lists the folders that are searched");
     }
     Ok(())
+}
+
+impl Change {
+    fn run(&self, voices: &Library) -> Result<(), CliError> {
+        let find = |word: &String| voices.find_by_word(word).map_err(CliError::voice(word));
+        match self {
+            Self::Import { files, folder } => {
+                let folder = folder.clone().or_else(library::user_folder).ok_or_else(no_home)?;
+                for file in files {
+                    let done = library::import(file, &folder, voices).map_err(CliError::voice(file.display()))?;
+                    match done {
+                        Imported::New(path) => output::line(format_args!("imported: {}", path.display())),
+                        Imported::Known(path) => output::line(format_args!("already there: {}", path.display())),
+                    }
+                }
+            }
+            Self::Export { voice, output } => {
+                library::export(find(voice)?, output).map_err(CliError::voice(output.display()))?;
+            }
+            Self::Rename { voice, name } => {
+                library::rename(find(voice)?, name).map_err(CliError::voice(voice))?;
+            }
+            Self::State { voice, consent } => {
+                let consent = consent.record(None)?.ok_or_else(|| CliError::Usage("--consent is needed".into()))?;
+                library::state(find(voice)?, consent).map_err(CliError::voice(voice))?;
+            }
+            Self::Delete { voice } => {
+                let path = library::delete(find(voice)?).map_err(CliError::voice(voice))?;
+                output::line(format_args!("in the trash: {}", path.display()));
+            }
+            Self::Restore { voice } => {
+                let folder = library::user_folder().ok_or_else(no_home)?;
+                let path = library::restore(&folder, voice).map_err(CliError::voice(voice))?;
+                output::line(format_args!("back: {}", path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_home() -> CliError {
+    let source = VoiceError::Unreadable { path: "the home folder".into(), reason: "it is not known".into() };
+    CliError::Voice { what: "the library".into(), source }
 }
 
 /// A voice or a bad file as an object; `error` is null for a good one.
@@ -56,6 +154,8 @@ pub fn as_json(entry: &VoiceEntry) -> Value {
         "author": manifest.map(|manifest| &manifest.author),
         "licence": manifest.map(|manifest| &manifest.licence),
         "attribution": manifest.map(|manifest| &manifest.attribution),
+        "consent": manifest.map(|manifest| &manifest.consent),
+        "origin_unknown": manifest.map(|manifest| manifest.consent.is_none()),
         "error": entry.manifest.as_ref().err().map(ToString::to_string),
     })
 }

@@ -48,43 +48,71 @@ pub struct AnalysedFrame {
 }
 
 /// Analyses recordings one after the other, as one stream with short pauses.
+///
+/// A recording may come in pieces of any length: the frames are the same.
 #[derive(Debug)]
 pub struct FeatureExtractor {
     analyser: Analyser,
-    /// Samples pushed so far.
+    frame: Box<AnalysisFrame>,
+    /// Samples given to the analyser so far.
     position: i64,
+    /// Where the present recording began.
+    start: i64,
+    /// Samples of the present recording that do not fill a hop yet.
+    pending: Vec<f32>,
 }
 
 impl FeatureExtractor {
     /// An extractor at the start of a stream.
     pub fn new() -> Self {
-        Self { analyser: Analyser::new(Mode::Mix), position: 0 }
+        let analyser = Analyser::new(Mode::Mix);
+        Self { analyser, frame: Box::default(), position: 0, start: 0, pending: Vec::new() }
     }
 
-    /// The frames of a recording at 48 kHz, mono, and of the pause after it.
-    pub fn analyse(&mut self, samples: &[f32]) -> Vec<AnalysedFrame> {
-        let start = self.position;
-        let end = start + i64::try_from(samples.len()).unwrap_or(i64::MAX);
-        // The last frame leaves the analysis this many hops after its centre went in.
-        let hops = samples.len().div_ceil(HOP_LEN) + self.analyser.delay_len().div_ceil(HOP_LEN);
-        let mut frame = AnalysisFrame::default();
-        let mut frames = Vec::with_capacity(hops);
-        for hop in 0..hops {
-            let mut block = [0.0; HOP_LEN];
-            let from = (hop * HOP_LEN).min(samples.len());
-            let part = &samples[from..(from + HOP_LEN).min(samples.len())];
-            block[..part.len()].copy_from_slice(part);
-            self.analyser.push(&block, &mut frame);
-            self.position += HOP_LEN as i64;
-            frames.push(AnalysedFrame {
-                f0_hz: frame.f0_hz,
-                loudness: frame.loudness,
-                envelope: frame.envelope,
-                mel: frame.mel,
-                is_inside: (start..end).contains(&frame.centre),
-            });
+    /// Appends the frames that the next piece of the recording completes. 48 kHz, mono.
+    pub fn push(&mut self, samples: &[f32], frames: &mut Vec<AnalysedFrame>) {
+        self.pending.extend_from_slice(samples);
+        let pending = std::mem::take(&mut self.pending);
+        let (hops, rest) = pending.as_chunks::<HOP_LEN>();
+        hops.iter().for_each(|hop| self.hop(hop, i64::MAX, frames));
+        self.pending = rest.to_vec();
+    }
+
+    /// Ends the recording: appends its last frames and those of the pause after it.
+    pub fn end(&mut self, frames: &mut Vec<AnalysedFrame>) {
+        let end = self.position + self.pending.len() as i64;
+        let mut hop = [0.0; HOP_LEN];
+        hop[..self.pending.len()].copy_from_slice(&self.pending);
+        if !self.pending.is_empty() {
+            self.hop(&hop, end, frames);
         }
+        self.pending.clear();
+        // The last frame leaves the analysis this many hops after its centre went in.
+        for _ in 0..self.analyser.delay_len().div_ceil(HOP_LEN) {
+            self.hop(&[0.0; HOP_LEN], end, frames);
+        }
+        self.start = self.position;
+    }
+
+    /// The frames of a whole recording at 48 kHz, mono, and of the pause after it.
+    pub fn analyse(&mut self, samples: &[f32]) -> Vec<AnalysedFrame> {
+        let mut frames = Vec::with_capacity(samples.len().div_ceil(HOP_LEN) + 64);
+        self.push(samples, &mut frames);
+        self.end(&mut frames);
         frames
+    }
+
+    fn hop(&mut self, hop: &[f32; HOP_LEN], end: i64, frames: &mut Vec<AnalysedFrame>) {
+        let frame = &mut *self.frame;
+        self.analyser.push(hop, frame);
+        self.position += HOP_LEN as i64;
+        frames.push(AnalysedFrame {
+            f0_hz: frame.f0_hz,
+            loudness: frame.loudness,
+            envelope: frame.envelope,
+            mel: frame.mel,
+            is_inside: (self.start..end).contains(&frame.centre),
+        });
     }
 }
 
@@ -98,22 +126,58 @@ impl Default for FeatureExtractor {
 ///
 /// # Errors
 /// [`GraphError`] when the content encoder fails.
-pub fn encode(
+pub fn encode(frames: &[AnalysedFrame], encoder: Option<&mut ContentEncoder>) -> Result<Vec<FeatureFrame>, GraphError> {
+    let mut features = Vec::with_capacity(frames.len());
+    encode_with(frames, encoder, |feature, _| features.push(feature))?;
+    Ok(features)
+}
+
+/// As [`encode`], handing each frame to `take` with the encoder's likeliest phone class.
+///
+/// # Errors
+/// [`GraphError`] when the content encoder fails.
+pub fn encode_with(
     frames: &[AnalysedFrame],
     mut encoder: Option<&mut ContentEncoder>,
-) -> Result<Vec<FeatureFrame>, GraphError> {
+    mut take: impl FnMut(FeatureFrame, Option<usize>),
+) -> Result<(), GraphError> {
     let mut content = ContentFrame::default();
-    let mut features = Vec::with_capacity(frames.len());
     for frame in frames {
-        let mut key = None;
+        let (mut key, mut phone) = (None, None);
         if let Some(encoder) = &mut encoder {
             encoder.step(&frame.mel, &mut content)?;
-            key = Some(Box::new(content.key));
+            if frame.is_inside {
+                key = Some(Box::new(content.key));
+                phone = content.logp.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+            }
         }
         if frame.is_inside {
             let AnalysedFrame { f0_hz, loudness, envelope, .. } = *frame;
-            features.push(FeatureFrame { f0_hz, loudness, envelope, key });
+            take(FeatureFrame { f0_hz, loudness, envelope, key }, phone);
         }
     }
-    Ok(features)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_in_pieces_gives_the_same_frames() {
+        let samples: Vec<f32> = (0..30_017).map(|n| (n as f32 * 0.02).sin() * 0.3).collect();
+        let mut whole = FeatureExtractor::new();
+        let wanted = [whole.analyse(&samples), whole.analyse(&samples[..5_000])];
+        for piece in [1, 333, 480, 20_000] {
+            let mut extractor = FeatureExtractor::new();
+            for (recording, wanted) in [&samples[..], &samples[..5_000]].iter().zip(&wanted) {
+                let mut frames = Vec::new();
+                recording.chunks(piece).for_each(|part| extractor.push(part, &mut frames));
+                extractor.end(&mut frames);
+                assert!(frames == *wanted, "in pieces of {piece}");
+            }
+        }
+        let inside = wanted[0].iter().filter(|frame| frame.is_inside).count();
+        assert!((62..=63).contains(&inside), "{inside}");
+    }
 }

@@ -17,7 +17,7 @@ const LEAST_FRAMES: usize = 20;
 const REMAINDER: f32 = 0.1;
 
 /// Envelope of digital silence plus half a decibel; such frames say nothing about the recording's noise.
-const DIGITAL_SILENCE: f32 = -20.6;
+pub(super) const DIGITAL_SILENCE: f32 = -20.6;
 
 /// Mean power of the noise per band.
 #[derive(Clone, Debug)]

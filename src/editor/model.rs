@@ -1,11 +1,13 @@
 //! What the editor shows, as plain data. Filled on the editor's thread from telemetry and session; the views read
 //! nothing else, so that they run alike in a plugin window and without one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::trace::PitchTrace;
 use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::bridge::telemetry::{Reading, Trouble};
+use crate::clone::job::{Answers, JobState};
 use crate::engine::VOICE_SLOTS;
 
 /// Everything one picture of the editor is drawn from.
@@ -27,6 +29,8 @@ pub struct EditorModel {
     pub device: String,
     /// Folder in which a person may put voices; empty when there is none.
     pub voices_folder: String,
+    /// The cloning job, if there is one.
+    pub clone: Option<JobState>,
 }
 
 /// What a person asks for with the mouse or the keyboard, beyond parameters.
@@ -42,6 +46,12 @@ pub enum Action {
     ClearProfile,
     /// Look through the voice folders again.
     LookForVoices,
+    /// Read recordings for a new voice: files, or folders of them.
+    StartClone(Vec<PathBuf>),
+    /// Make the voice of the recordings that were read.
+    MakeVoice(Answers),
+    /// Stop cloning and forget the recordings.
+    CancelClone,
     /// Set the count of late hops to zero.
     ForgetLateHops,
 }

@@ -4,6 +4,7 @@
 use egui::{Align2, CornerRadius, Key, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder};
 use egui::{WidgetInfo, pos2, vec2};
 
+use super::clone_ui::ClonePanel;
 use super::control::{Control, ControlAccess};
 use super::model::{Action, EditorModel};
 use super::note::{midi_from_hz, note_name};
@@ -52,6 +53,7 @@ pub fn voices_ui(
     rect: Rect,
     model: &EditorModel,
     search: &mut VoiceSearch,
+    clone: &mut ClonePanel,
     access: &dyn ControlAccess,
     actions: &mut Vec<Action>,
 ) {
@@ -60,7 +62,8 @@ pub fn voices_ui(
     let head = Rect::from_min_size(inner.min, vec2(inner.width(), 20.0));
     let title = head.translate(vec2(4.0, 0.0));
     paint::text_in(ui, title, Align2::LEFT_CENTER, "Voices", theme::strong(13.0), theme::TEXT);
-    look_again_ui(ui, head, actions);
+    let left = look_again_ui(ui, head, actions);
+    clone_button_ui(ui, head, left - 6.0, clone);
     let field = Rect::from_min_size(pos2(inner.left(), head.bottom() + 8.0), vec2(inner.width(), 30.0));
     let shown: Vec<&VoiceChoice> = model.voices.iter().filter(|voice| matches(voice, &search.text)).collect();
     let slot = present_slot(access);
@@ -74,13 +77,24 @@ pub fn voices_ui(
     slots_ui(ui, slots, model, access, actions);
 }
 
-fn look_again_ui(ui: &mut Ui, head: Rect, actions: &mut Vec<Action>) {
+/// Returns the button's left edge.
+fn look_again_ui(ui: &mut Ui, head: Rect, actions: &mut Vec<Action>) -> f32 {
     let width = switch::button_width(ui, "Look again");
     let rect =
         Rect::from_min_max(pos2(head.right() - width, head.top() - 1.0), pos2(head.right(), head.bottom() + 1.0));
     let tip = "Looks through the voice folders for new files.";
     if switch::button(ui, rect, ui.scope_id().with("look again"), "Look again", tip).clicked() {
         actions.push(Action::LookForVoices);
+    }
+    rect.left()
+}
+
+fn clone_button_ui(ui: &mut Ui, head: Rect, right: f32, clone: &mut ClonePanel) {
+    let width = switch::button_width(ui, "Clone");
+    let rect = Rect::from_min_max(pos2(right - width, head.top() - 1.0), pos2(right, head.bottom() + 1.0));
+    let tip = "Makes a voice of recordings, in seconds.";
+    if switch::button(ui, rect, ui.scope_id().with("clone"), "Clone", tip).clicked() {
+        clone.is_open = true;
     }
 }
 
@@ -208,7 +222,7 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
     painter.galley(range_at.min, range, theme::DIM);
     // The mark follows the name and gets the room it needs first.
     let mark = mark_text(voice);
-    let mark = paint::line(ui, mark, theme::regular(10.5), theme::DIM, inner.width() * 0.35);
+    let mark = paint::line(ui, mark, theme::regular(10.5), theme::DIM, inner.width() * 0.42);
     let mark_width = mark.size().x + 20.0;
     let name = Rect::from_min_max(first.min, pos2(right - mark_width, first.bottom()));
     let colour = if chosen { theme::ACCENT } else { theme::TEXT };
@@ -224,12 +238,9 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
     paint::block_in(ui, about, &voice.description, theme::regular(11.5), theme::DIM);
 }
 
-/// The licence beside the name; a question mark when neither licence nor consent is known.
+/// The licence beside the name; of a voice without a consent record, that its origin is not known.
 fn mark_text(voice: &VoiceChoice) -> &str {
-    match (voice.licence.as_str(), voice.consent.is_empty()) {
-        ("", true) => "?",
-        (licence, _) => licence,
-    }
+    if voice.consent.is_empty() { "origin unknown" } else { &voice.licence }
 }
 
 /// What is known about the consent of the person whose voice it is, as a sentence.

@@ -21,9 +21,11 @@ use nice_plug_egui::{
 use super::control::{Control, ControlAccess, tidy};
 use super::model::{Action, EditorModel};
 use super::trace::PitchPoint;
+use super::voices_ui::present_slot;
 use super::{DEFAULT_SIZE, EditorView, LEAST_SIZE, editor_ui, theme};
-use crate::bridge::session::Request;
+use crate::bridge::session::{Request, VoiceRef};
 use crate::bridge::{Session, Telemetry};
+use crate::clone::job::{CloneJob, Stage};
 use crate::params::CoffreParams;
 
 /// The editor as the framework knows it.
@@ -50,6 +52,8 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
         telemetry: telemetry.clone(),
         view: EditorView::default(),
         model: EditorModel::default(),
+        job: None,
+        is_new_voice_taken: false,
         seen_hops: 0,
         host: None,
         gesture: Cell::new(None),
@@ -76,6 +80,10 @@ pub struct EditorWindow {
     telemetry: Arc<Telemetry>,
     view: EditorView,
     model: EditorModel,
+    /// Cloning in the background; lives on while the window is closed.
+    job: Option<CloneJob>,
+    /// Whether the voice of the job was put into a slot.
+    is_new_voice_taken: bool,
     /// Hops taken from the telemetry's F0 history.
     seen_hops: u64,
     /// Way to the host while a window is open.
@@ -126,15 +134,38 @@ impl EditorWindow {
         model.slot_states = self.session.slot_states();
         model.troubles = self.telemetry.troubles();
         model.device = self.telemetry.device();
+        model.clone = self.job.as_ref().map(CloneJob::state);
+        self.take_new_voice();
     }
 
-    fn carry_out(&self, action: Action) {
+    /// Puts a voice that was just made into the present slot.
+    fn take_new_voice(&mut self) {
+        let Some(Stage::Done { name, id }) = self.model.clone.as_ref().map(|job| &job.stage) else { return };
+        if !std::mem::replace(&mut self.is_new_voice_taken, true) {
+            // The list first: the loader serves requests before it fills slots.
+            self.session.ask(Request::LookForVoices);
+            let voice = VoiceRef { name: name.clone(), id: id.to_string() };
+            self.session.set_slot(present_slot(self), Some(voice));
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
         match action {
             Action::PutVoice(slot, voice) => self.session.set_slot(slot, Some(voice)),
             Action::EmptySlot(slot) => self.session.set_slot(slot, None),
             Action::LearnProfile => self.session.ask(Request::LearnProfile),
             Action::ClearProfile => self.session.ask(Request::ClearProfile),
             Action::LookForVoices => self.session.ask(Request::LookForVoices),
+            Action::StartClone(recordings) => {
+                self.job = Some(CloneJob::start(recordings));
+                self.is_new_voice_taken = false;
+            }
+            Action::MakeVoice(answers) => {
+                if let Some(job) = &self.job {
+                    job.make(answers);
+                }
+            }
+            Action::CancelClone => self.job = None,
             Action::ForgetLateHops => self.telemetry.forget_late_hops(),
         }
     }

@@ -29,7 +29,8 @@ use super::content::{ContentEncoder, ContentFrame};
 use super::profile::{LearnFrame, ProfileLearner, SourceProfile};
 use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, VOICE_SLOTS};
 use crate::onnx::GraphError;
-use crate::voice::Voice;
+use crate::provenance::{EngineKind, Mark};
+use crate::voice::{Voice, VoiceId};
 
 use bands::ENV_BANDS;
 use filter::FilterDesigner;
@@ -78,6 +79,10 @@ pub struct NativeEngine {
     voices: [Option<Arc<Voice>>; VOICE_SLOTS],
     learner: Option<ProfileLearner>,
     content_space: String,
+    /// The voice that was heard last, its mark, and whether the sound is to carry it.
+    heard_voice: Option<VoiceId>,
+    mark: Mark,
+    is_marked: bool,
     frame: AnalysisFrame,
     content_frame: ContentFrame,
 }
@@ -119,6 +124,9 @@ impl NativeEngine {
             voices: Default::default(),
             learner: None,
             content_space,
+            heard_voice: None,
+            mark: Mark::new(EngineKind::Native, None),
+            is_marked: false,
             frame: AnalysisFrame::default(),
             content_frame: ContentFrame::default(),
         };
@@ -261,7 +269,12 @@ impl Engine for NativeEngine {
         self.content_failure().cloned().map(EngineError::from)
     }
 
+    fn mark(&self) -> Option<Mark> {
+        self.is_marked.then_some(self.mark)
+    }
+
     fn reset(&mut self) {
+        self.is_marked = false;
         self.analyser.reset();
         if let Some(content) = &mut self.content {
             content.reset();
@@ -300,7 +313,14 @@ impl Engine for NativeEngine {
         // Timbre belongs to the frame that leaves the mapper's window, which is the one that is heard now.
         let lag = self.mapper.lag_frames();
         let heard = self.params_at(self.frame.centre - (lag * HOP_LEN) as i64);
-        self.mapper.set_voice(self.voices[heard.voice_slot.min(VOICE_SLOTS - 1)].clone());
+        let voice = self.voices[heard.voice_slot.min(VOICE_SLOTS - 1)].clone();
+        let heard_voice = voice.as_ref().map(|voice| voice.id());
+        if heard_voice != self.heard_voice {
+            self.mark = Mark::new(EngineKind::Native, voice.as_deref());
+            self.heard_voice = heard_voice;
+        }
+        self.is_marked = heard.is_marked;
+        self.mapper.set_voice(voice);
         let content = confidence.map(|confidence| MapContent { key: &self.content_frame.key, confidence });
         let mut difference = [0.0; ENV_BANDS];
         self.mapper.push(

@@ -99,6 +99,7 @@ impl SourceProfile {
             range_hz: self.range_hz,
             bandwidth_hz: self.bandwidth_hz,
             voiced_seconds: self.voiced_seconds,
+            previous_ids: Vec::new(),
             members: Vec::new(),
         });
         if !self.bank.is_empty() {

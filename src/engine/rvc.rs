@@ -35,6 +35,7 @@ use super::resample::Resampler;
 use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, VOICE_SLOTS};
 use crate::dsp::decimator::{DECIMATION, DECIMATOR_DELAY_LEN, Decimator};
 use crate::onnx::{GraphError, Runtime};
+use crate::provenance::{EngineKind, Mark};
 use crate::voice::Voice;
 
 /// Samples at the engine's rate by which a block of a foreign graph may move to fit its neighbour: 5 ms.
@@ -68,6 +69,7 @@ impl Default for RvcOptions {
 /// A voice with everything that it needs loaded.
 struct Ready {
     voice: Arc<Voice>,
+    mark: Mark,
     content: ContentVec,
     generator: Generator,
     /// From decoded samples to the engine's rate, for a number of decoded frames.
@@ -104,6 +106,8 @@ pub struct RvcEngine {
     tail: Vec<f32>,
     /// The current block.
     block: Vec<f32>,
+    /// What the watermark of the current block says.
+    mark: Option<Mark>,
     found: Vec<Neighbour>,
     report: HopReport,
 }
@@ -143,6 +147,7 @@ impl RvcEngine {
             phase: 0.0,
             tail: vec![0.0; geometry.crossfade * HOP_LEN],
             block: vec![0.0; geometry.block * HOP_LEN],
+            mark: None,
             found: Vec::new(),
             report: HopReport::default(),
         };
@@ -161,7 +166,8 @@ impl RvcEngine {
         let features = voice.rvc().map_or(768, crate::voice::rvc::RvcVoice::features);
         let content = (self.content_source)(self.runtime, features)?;
         let generator = Generator::new(self.runtime, &voice, self.options.speaker, self.geometry)?;
-        *place = Some(Ready { voice, content, generator, resampler: None });
+        *place =
+            Some(Ready { mark: Mark::new(EngineKind::Rvc, Some(&voice)), voice, content, generator, resampler: None });
         Ok(())
     }
 
@@ -183,6 +189,8 @@ impl RvcEngine {
         let start = self.hops as i64 - window as i64;
         let first = start + (window - decoded) as i64;
         let heard = *self.params_of(first + GUARD as i64);
+        let ready = self.slots.get(heard.voice_slot).and_then(Option::as_ref);
+        self.mark = ready.filter(|_| heard.is_marked).map(|ready| ready.mark);
 
         let mut f0_hz = vec![0.0; window];
         self.f0.copy(start, &mut f0_hz);
@@ -316,7 +324,12 @@ impl Engine for RvcEngine {
             .map(|EngineError::Graph { graph, reason }| EngineError::Graph { graph, reason: reason.clone() })
     }
 
+    fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
     fn reset(&mut self) {
+        self.mark = None;
         let window = self.geometry.window();
         self.decimator.reset();
         self.tracker.reset();

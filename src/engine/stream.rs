@@ -10,6 +10,7 @@ use super::latency::{Latency, MAX_HOST_RATE, MIN_HOST_RATE};
 use super::resample::{Resampler, look_ahead_len};
 use super::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopParams, HopReport};
 use crate::dsp::denormals::DenormalMode;
+use crate::provenance::Embedder;
 
 /// Samples beyond this are limited before the engine sees them: +30 dBFS.
 const INPUT_LIMIT: f32 = 32.0;
@@ -53,6 +54,7 @@ pub struct HostStream {
     /// Records not yet in force, by rising position.
     coming: VecDeque<(u64, HopParams)>,
     params: HopParams,
+    embedder: Embedder,
     hops: u64,
     bad_samples: u64,
     clean: Vec<f32>,
@@ -85,6 +87,7 @@ impl HostStream {
             from_engine: Resampler::new(ENGINE_RATE, host_rate, shift),
             coming: VecDeque::with_capacity(256),
             params: HopParams::default(),
+            embedder: Embedder::new(),
             hops: 0,
             bad_samples: 0,
             clean: Vec::new(),
@@ -155,6 +158,7 @@ impl HostStream {
             }
             Err(_) => self.hop_out.fill(0.0),
         }
+        self.embedder.process(self.hops, self.engine.mark(), &mut self.hop_out);
         self.from_engine.push(&self.hop_out);
         self.hops += 1;
         Some(result)
@@ -187,6 +191,7 @@ impl HostStream {
             self.params = newest;
         }
         self.engine.reset();
+        self.embedder.reset();
         self.to_engine.reset();
         self.from_engine.reset();
         self.hops = 0;

@@ -65,6 +65,12 @@ pub enum VoiceError {
         /// Path inside the archive.
         member: String,
     },
+    /// The file is signed, and not as its signer made it.
+    #[error("the signature is broken: {reason}. Get the file from its maker again")]
+    BrokenSignature {
+        /// What does not fit.
+        reason: String,
+    },
     /// A member has another type or shape than the format asks for.
     #[error("the member `{member}` has shape {found}, expected {expected}")]
     Shape {
@@ -82,6 +88,14 @@ pub enum VoiceError {
         member: String,
         /// Index of the first bad value.
         position: usize,
+    },
+    /// A voice that cannot be changed.
+    #[error("{name} cannot be changed: {reason}")]
+    Fixed {
+        /// Its display name.
+        name: String,
+        /// Why not.
+        reason: String,
     },
     /// What came from another program and was put into the file is not usable.
     #[error("{0}")]

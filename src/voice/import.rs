@@ -111,6 +111,7 @@ fn manifest(name: String, voice: &RvcVoice) -> Manifest {
         range_hz: [50.0, 1_100.0],
         bandwidth_hz: (rate as f32 / 2.0).clamp(1_000.0, 48_000.0),
         voiced_seconds: 0.0,
+        previous_ids: Vec::new(),
         members: Vec::new(),
     }
 }

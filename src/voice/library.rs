@@ -3,6 +3,8 @@
 //! Scanning reads files, so it belongs to the worker, the editor's background work or the command line, never to the
 //! audio thread. A bad file does not hide the others: it is listed with its error.
 
+mod change;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -13,11 +15,16 @@ use super::manifest::Kind;
 use super::package::Package;
 use super::{Manifest, Voice, VoiceError, VoiceId};
 
+pub use change::{Imported, delete, export, fingerprint, import, new_path, rename, restore, state, today};
+
 /// File name extension of voices.
 pub const EXTENSION: &str = "coffre";
 
 /// Environment variable with further library folders, separated as in `PATH`.
 pub const FOLDERS_VARIABLE: &str = "COFFRE_VOICES";
+
+/// A folder of this name in the working folder belongs to the project there.
+pub const PROJECT_FOLDER: &str = "coffre-voices";
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/models/voices");
 
@@ -76,14 +83,18 @@ impl Library {
             library.add(Origin::Embedded, file.path().to_owned(), Ok(file.contents()));
         }
         for (origin, folder) in folders {
-            for path in voice_files(folder) {
-                match Package::read_file(&path) {
-                    Ok(bytes) => library.add(*origin, path, Ok(&bytes)),
-                    Err(error) => library.add(*origin, path, Err(error)),
-                }
-            }
+            library.add_folder(*origin, folder);
         }
         library
+    }
+
+    fn add_folder(&mut self, origin: Origin, folder: &Path) {
+        for path in voice_files(folder) {
+            match Package::read_file(&path) {
+                Ok(bytes) => self.add(origin, path, Ok(&bytes)),
+                Err(error) => self.add(origin, path, Err(error)),
+            }
+        }
     }
 
     fn add(&mut self, origin: Origin, path: PathBuf, content: Result<&[u8], VoiceError>) {
@@ -113,13 +124,19 @@ impl Library {
         self.entries.iter().filter(|entry| entry.manifest.is_ok())
     }
 
-    /// Finds a voice by its id, else by its display name, ignoring case.
+    /// Finds a voice by its id, else by an id it had before, else by its display name, ignoring case.
     ///
-    /// The id wins, so a renamed file is still found; the name serves when a voice was rebuilt.
+    /// The id wins, so a renamed file is still found; former ids serve when a voice was renamed or its origin stated,
+    /// the name when it was rebuilt.
     pub fn find(&self, id: Option<VoiceId>, name: &str) -> Option<&VoiceEntry> {
         let wanted = name.trim().to_lowercase();
+        let had = |entry: &&VoiceEntry| {
+            let former = entry.manifest.as_ref().map_or(&[][..], |manifest| &manifest.previous_ids);
+            id.is_some_and(|id| former.iter().any(|text| text.parse() == Ok(id)))
+        };
         self.voices()
             .find(|entry| id.is_some() && entry.id == id)
+            .or_else(|| self.voices().find(had))
             .or_else(|| self.voices().find(|entry| entry.name.to_lowercase() == wanted))
     }
 
@@ -199,9 +216,12 @@ pub fn user_folder() -> Option<PathBuf> {
     data_home().map(|home| home.join(FOLDER_NAME).join("voices"))
 }
 
-/// Library folders of this machine: those of [`FOLDERS_VARIABLE`], the user's, those for all users.
+/// Library folders: [`PROJECT_FOLDER`] in the working folder, those of [`FOLDERS_VARIABLE`], the user's, those for
+/// all users.
 pub fn default_folders() -> Vec<(Origin, PathBuf)> {
-    let mut folders = Vec::new();
+    let project = std::env::current_dir().ok().map(|folder| folder.join(PROJECT_FOLDER));
+    let mut folders: Vec<_> =
+        project.filter(|path| path.is_dir()).map(|path| (Origin::Project, path)).into_iter().collect();
     if let Some(list) = std::env::var_os(FOLDERS_VARIABLE) {
         folders.extend(std::env::split_paths(&list).filter(|path| path.is_absolute()).map(|p| (Origin::User, p)));
     }

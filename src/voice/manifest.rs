@@ -13,7 +13,7 @@ use super::VoiceError;
 pub const FORMAT_MAJOR: u32 = 1;
 
 /// Minor format version that this Coffre writes. A higher one in a file is read, its additions are ignored.
-pub const FORMAT_MINOR: u32 = 0;
+pub const FORMAT_MINOR: u32 = 1;
 
 /// Name of the embedded engine.
 pub const ENGINE_NATIVE: &str = "native";
@@ -29,6 +29,9 @@ pub const MAX_MEMBER_BYTES: u64 = 512 << 20;
 
 /// Most bytes of all members together, uncompressed.
 pub const MAX_TOTAL_BYTES: u64 = 768 << 20;
+
+/// Most former ids that a file may name.
+pub const MAX_PREVIOUS_IDS: usize = 64;
 
 const MAX_NAME_CHARS: usize = 120;
 const MAX_TEXT_CHARS: usize = 8_000;
@@ -135,6 +138,20 @@ pub struct Consent {
     pub recordings_sha256: Option<String>,
 }
 
+impl Consent {
+    /// Checks what later code shows and compares.
+    fn validate(&self) -> Result<(), VoiceError> {
+        if self.statement.chars().count() > MAX_TEXT_CHARS {
+            return Err(VoiceError::manifest(format!("`statement` is longer than {MAX_TEXT_CHARS} characters")));
+        }
+        check_line("date", self.date.as_deref().unwrap_or_default(), 40)?;
+        match &self.recordings_sha256 {
+            Some(hash) if !is_hash(hash) => Err(VoiceError::manifest("`recordings_sha256` is no hash")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The manifest of a voice or singer file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -175,6 +192,9 @@ pub struct Manifest {
     /// Seconds of voiced audio behind the statistics.
     #[serde(default)]
     pub voiced_seconds: f32,
+    /// Ids that the voice had before it was renamed or its origin was stated, newest last: sessions still find it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_ids: Vec<String>,
     /// All binary members.
     pub members: Vec<Member>,
 }
@@ -243,6 +263,12 @@ impl Manifest {
         if !(0.0..=1.0e7).contains(&self.voiced_seconds) {
             return Err(VoiceError::manifest("`voiced_seconds` is impossible"));
         }
+        if self.previous_ids.len() > MAX_PREVIOUS_IDS || self.previous_ids.iter().any(|id| !is_hash(id)) {
+            return Err(VoiceError::manifest("`previous_ids` holds what is no id, or too many"));
+        }
+        if let Some(consent) = &self.consent {
+            consent.validate()?;
+        }
         self.validate_members()
     }
 
@@ -261,7 +287,7 @@ impl Manifest {
             if member.shape.len() > 4 || member.byte_len().is_none() {
                 return Err(VoiceError::manifest(format!("`{}` is too large", member.path)));
             }
-            if member.sha256.len() != 64 || !member.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if !is_hash(&member.sha256) {
                 return Err(VoiceError::manifest(format!("`{}` has no valid hash", member.path)));
             }
         }
@@ -275,6 +301,11 @@ impl Manifest {
     pub fn total_bytes(&self) -> u64 {
         self.members.iter().filter_map(Member::byte_len).sum()
     }
+}
+
+/// Whether a text is a SHA-256 in hexadecimal.
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Refuses over-long text and control characters in what is shown on one line.

@@ -13,12 +13,13 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
 use super::manifest::{ElementType, MAX_MEMBERS, Manifest, Member};
+use super::signature::{self, Signature, Signer};
 use super::{VoiceError, VoiceId};
 
 /// Path of the manifest inside the archive.
 pub const MANIFEST_PATH: &str = "manifest.json";
 
-/// Path reserved for a detached signature over the manifest; accepted and not read yet.
+/// Path of the detached signature over the manifest, if there is one.
 pub const SIGNATURE_PATH: &str = "manifest.sig";
 
 /// Largest accepted file, in bytes.
@@ -45,6 +46,8 @@ pub struct Package {
     pub id: VoiceId,
     /// The validated manifest.
     pub manifest: Manifest,
+    /// Whether the file is signed; a signature that does not fit is an error.
+    pub signature: Signature,
     members: BTreeMap<String, Vec<u8>>,
 }
 
@@ -78,7 +81,9 @@ impl Package {
     pub fn peek(bytes: &[u8]) -> Result<(VoiceId, Manifest), VoiceError> {
         let (mut archive, _) = open_archive(bytes)?;
         let json = read_member(&mut archive, MANIFEST_PATH, None)?;
-        Ok((VoiceId::of(bytes), Manifest::from_json(&json)?))
+        let manifest = Manifest::from_json(&json)?;
+        check_signature(&mut archive, &json)?;
+        Ok((VoiceId::of(bytes), manifest))
     }
 
     /// Opens a container and verifies all members.
@@ -97,6 +102,7 @@ impl Package {
                 "the archive holds `{shown}`, which its manifest does not list"
             )));
         }
+        let signature = check_signature(&mut archive, &json)?;
         let unpacked: u64 = manifest
             .members
             .iter()
@@ -114,7 +120,21 @@ impl Package {
             }
             members.insert(member.path.clone(), data);
         }
-        Ok(Self { id: VoiceId::of(bytes), manifest, members })
+        Ok(Self { id: VoiceId::of(bytes), manifest, signature, members })
+    }
+
+    /// The members with their contents, in the order of the manifest.
+    pub(crate) fn into_members(mut self) -> Vec<(Member, Vec<u8>)> {
+        let listed = self.manifest.members.into_iter();
+        listed.filter_map(|member| self.members.remove(&member.path).map(|data| (member, data))).collect()
+    }
+
+    /// The bytes of a member that is no array; `None` when there is no such member.
+    pub fn bytes(&self, path: &str) -> Option<Result<&[u8], VoiceError>> {
+        self.has(path).then(|| match self.member(path, ElementType::U8)? {
+            ([_], data) => Ok(data),
+            (shape, _) => Err(shape_error(path, format!("{shape:?}"), "[bytes]".to_owned())),
+        })
     }
 
     /// Whether the container has a member.
@@ -238,6 +258,14 @@ impl PackageWriter {
     /// # Errors
     /// [`VoiceError::Manifest`] when the manifest would not be readable again, [`VoiceError::Container`] otherwise.
     pub fn finish(self) -> Result<Vec<u8>, VoiceError> {
+        self.finish_signed(None)
+    }
+
+    /// Writes the container, signed.
+    ///
+    /// # Errors
+    /// As [`PackageWriter::finish`].
+    pub fn finish_signed(self, signer: Option<&Signer>) -> Result<Vec<u8>, VoiceError> {
         self.manifest.validate()?;
         let broken = |error: &dyn std::fmt::Display| VoiceError::container(error.to_string());
         let json = serde_json::to_vec_pretty(&self.manifest).map_err(|error| broken(&error))?;
@@ -248,8 +276,11 @@ impl PackageWriter {
             .last_modified_time(DateTime::DEFAULT)
             .system(System::Unix);
         let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let signature = signer.map(|signer| signer.sign(&json));
         let manifest = std::iter::once((MANIFEST_PATH, json.as_slice()));
-        for (path, data) in manifest.chain(self.members.iter().map(|(path, data)| (path.as_str(), data.as_slice()))) {
+        let signature = signature.iter().map(|signature| (SIGNATURE_PATH, signature.as_slice()));
+        let members = self.members.iter().map(|(path, data)| (path.as_str(), data.as_slice()));
+        for (path, data) in manifest.chain(signature).chain(members) {
             let method = match STORED.iter().any(|ending| path.ends_with(ending)) {
                 true => options.compression_method(CompressionMethod::Stored).compression_level(None),
                 false => options,
@@ -263,6 +294,8 @@ impl PackageWriter {
 
 /// Writes a file so that a crash leaves either the old content or the new one.
 ///
+/// What a killed process leaves behind ends in `.part`; the next write into the folder removes it after a day.
+///
 /// # Errors
 /// [`VoiceError::Unreadable`] with the system's words.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
@@ -270,18 +303,51 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
         path: path.display().to_string(),
         reason: format!("writing failed: {error}"),
     };
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.part", std::process::id()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&partial)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            // What any new file gets; the user's mask applies.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(folder)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        // The new name itself has to reach the disk; systems that cannot open a folder do that on their own.
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).or(Ok(()))
     };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        failed(error)
-    })
+    write().map_err(failed)?;
+    remove_stale_parts(folder);
+    Ok(())
+}
+
+/// Names of files that are being written.
+const PARTIAL_PREFIX: &str = ".coffre-";
+const PARTIAL_SUFFIX: &str = ".part";
+
+/// Removes what killed processes left in a folder, once it is a day old.
+fn remove_stale_parts(folder: &Path) {
+    let is_partial = |name: &str| name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX);
+    for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_old = |data: std::fs::Metadata| {
+            data.modified().ok()?.elapsed().ok().filter(|age| *age > std::time::Duration::from_secs(86_400))
+        };
+        if item.file_name().to_str().is_some_and(is_partial) && item.metadata().ok().and_then(is_old).is_some() {
+            let _ = std::fs::remove_file(item.path());
+        }
+    }
+}
+
+/// Checks the signature member, if there is one, over the manifest's bytes.
+fn check_signature(archive: &mut Archive<'_>, json: &[u8]) -> Result<Signature, VoiceError> {
+    if archive.index_for_name(SIGNATURE_PATH).is_none() {
+        return Ok(Signature::Unsigned);
+    }
+    Signature::check(&read_bounded(archive, SIGNATURE_PATH, signature::MAX_BYTES)?, json)
 }
 
 /// Whether an entry lies in the archive as it is.
@@ -360,13 +426,26 @@ fn walk_directory(bytes: &[u8]) -> Result<Vec<String>, VoiceError> {
     Ok(names)
 }
 
-/// Unpacks one entry of at most, or exactly, the given length.
+/// Unpacks one entry of at most the given length.
+fn read_bounded(archive: &mut Archive<'_>, path: &str, limit: u64) -> Result<Vec<u8>, VoiceError> {
+    read_entry(archive, path, limit, None)
+}
+
+/// Unpacks one entry of exactly the given length, or of a manifest's at most.
 fn read_member(archive: &mut Archive<'_>, path: &str, exact_len: Option<u64>) -> Result<Vec<u8>, VoiceError> {
+    read_entry(archive, path, exact_len.unwrap_or(MAX_MANIFEST_BYTES), exact_len)
+}
+
+fn read_entry(
+    archive: &mut Archive<'_>,
+    path: &str,
+    limit: u64,
+    exact_len: Option<u64>,
+) -> Result<Vec<u8>, VoiceError> {
     let entry = archive.by_name(path).map_err(|error| match error {
         zip::result::ZipError::FileNotFound => VoiceError::MissingMember { member: path.to_owned() },
         other => VoiceError::container(format!("`{path}`: {other}")),
     })?;
-    let limit = exact_len.unwrap_or(MAX_MANIFEST_BYTES);
     if entry.size() > limit || exact_len.is_some_and(|len| entry.size() != len) {
         return Err(shape_error(path, format!("{} bytes", entry.size()), format!("{limit} bytes")));
     }

@@ -10,8 +10,8 @@ use crate::engine::native::NativeEngine;
 use crate::engine::profile::SourceProfile;
 use crate::engine::{Engine, Mode};
 use crate::onnx::Runtime;
-use crate::voice::library::{Library, Origin, VoiceEntry};
-use crate::voice::{Voice, VoiceError};
+use crate::voice::library::{Library, Origin, VoiceEntry, default_folders, fingerprint};
+use crate::voice::{Voice, VoiceError, VoiceId};
 
 /// Why a slot stays without its voice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,11 @@ pub trait Backend: Send {
     /// Looks through the library.
     fn scan(&mut self) -> Vec<VoiceChoice>;
 
+    /// Whether the library's folders have changed since the last scan. Asked every few seconds.
+    fn has_changed(&mut self) -> bool {
+        false
+    }
+
     /// Opens a voice of the last scan.
     ///
     /// # Errors
@@ -54,6 +59,8 @@ pub trait Backend: Send {
 pub struct NativeBackend {
     library: Library,
     folders: Option<Vec<(Origin, PathBuf)>>,
+    /// What the folders looked like at the last scan.
+    fingerprint: Option<VoiceId>,
     /// Why the last engine has no content encoder, with the remedy; `None` = it has one.
     content_trouble: Option<String>,
 }
@@ -97,11 +104,16 @@ impl Backend for NativeBackend {
     }
 
     fn scan(&mut self) -> Vec<VoiceChoice> {
-        self.library = match &self.folders {
-            Some(folders) => Library::scan_folders(folders),
-            None => Library::scan(&[]),
-        };
+        let folders = self.folders.clone().unwrap_or_else(default_folders);
+        // Before the scan: what changes meanwhile is found the next time.
+        self.fingerprint = Some(fingerprint(&folders));
+        self.library = Library::scan_folders(&folders);
         self.library.voices().filter_map(choice).collect()
+    }
+
+    fn has_changed(&mut self) -> bool {
+        let folders = self.folders.clone().unwrap_or_else(default_folders);
+        self.fingerprint.is_some_and(|known| known != fingerprint(&folders))
     }
 
     fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::backend::{Backend, VoiceProblem};
 use super::{Command, Flags, Message, panic_text};
@@ -16,6 +16,9 @@ use crate::engine::{Mode, VOICE_SLOTS};
 
 /// Longest sleep: a safety net only, every reason to wake comes with a wake-up.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// Time between two looks at the library's folders.
+const WATCH_EVERY: Duration = Duration::from_secs(3);
 
 /// Engines lost in one activation before no other is built.
 const MAX_LOST: u32 = 3;
@@ -29,6 +32,8 @@ pub(super) struct Loader<'a> {
     inbox: Receiver<Message>,
     flags: &'a Flags,
     has_scanned: bool,
+    /// When the folders were looked at last.
+    watched: Instant,
     is_learning: bool,
     /// The session's version that was applied last.
     seen: Option<u64>,
@@ -57,6 +62,7 @@ impl<'a> Loader<'a> {
             inbox,
             flags,
             has_scanned: false,
+            watched: Instant::now(),
             is_learning: false,
             seen: None,
             slots: Default::default(),
@@ -83,6 +89,12 @@ impl<'a> Loader<'a> {
         if !self.has_scanned {
             self.has_scanned = true;
             self.look_for_voices();
+        }
+        if self.watched.elapsed() >= WATCH_EVERY {
+            self.watched = Instant::now();
+            if self.backend.has_changed() {
+                self.serve(&Request::LookForVoices);
+            }
         }
         // Only the newest link counts: hosts activate several times while they load a plugin.
         let mut newest = None;

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_quieter_room_is_believed_at_once_and_a_louder_one_within_two_stretches() {
         let mut hiss = Hiss::new();
-        let mut push = |hiss: &mut Hiss, level: f32, frames: u32| {
+        let push = |hiss: &mut Hiss, level: f32, frames: u32| {
             (0..frames).for_each(|_| hiss.push(&[level; ENV_BANDS], 0.0));
         };
         push(&mut hiss, -10.0, STRETCH);

@@ -72,6 +72,7 @@ fn voice_with(who: f32, bandwidth_hz: f32) -> Arc<Voice> {
         range_hz: [80.0, 200.0],
         bandwidth_hz,
         voiced_seconds: 6.0,
+        previous_ids: Vec::new(),
         members: Vec::new(),
     };
     let restoration =

@@ -1,0 +1,22 @@
+//! Provenance: an inaudible mark in converted sound that says which engine and which voice made it, and its finder.
+//!
+//! ```text
+//! Mark ─▶ bits + CRC ─▶ convolutional code ─▶ keyed chips ─▶ gains of 44 bands ─▶ hop      payload, code, pattern, embed
+//! sound ─▶ band levels ─▶ evidence per chip ─▶ fold by period ─▶ decode, CRC ─▶ finding    evidence, detect
+//! ```
+//!
+//! [`embed`] runs wherever the engine runs and adds no delay; [`detect`] is for files. Knows no thread, clock, host or
+//! file. A finding shows that a mark is there. Not finding one shows nothing: marks can be switched off, and wear off
+//! under heavy processing. What survives what is measured in `models/PROVENANCE.md`.
+
+pub mod code;
+pub mod detect;
+pub mod embed;
+pub mod evidence;
+pub mod pattern;
+pub mod payload;
+
+pub use detect::{Finding, detect};
+pub use embed::Embedder;
+pub use pattern::Pattern;
+pub use payload::{EngineKind, Mark};
