@@ -18,7 +18,7 @@ const RATE: u32 = 48_000;
 const RAMP: usize = 480;
 
 /// The values that the tests change.
-const DEFAULTS: [(&str, &str); 12] = [
+const DEFAULTS: [(&str, &str); 13] = [
     ("Voice", "1"),
     ("Transpose", "0"),
     ("Auto-register", "on"),
@@ -31,6 +31,7 @@ const DEFAULTS: [(&str, &str); 12] = [
     ("Latency mode", "Live"),
     ("When late", "Dry"),
     ("Bypass", "off"),
+    ("Watermark", "on"),
 ];
 
 fn offline() -> (Host, Vec<f32>) {

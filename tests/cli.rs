@@ -119,7 +119,7 @@ fn bad_inputs_are_code_3_name_the_file_and_leave_no_output() {
     let folder = Folder::new();
     let whole = std::fs::read(folder.sing("whole.wav", CD, 40_000)).expect("readable");
     let flac = std::fs::read(folder.sing("whole.flac", CD, 40_000)).expect("readable");
-    let slow = AudioSpec { rate: 4_000, ..CD };
+    let slow = AudioSpec { rate: 900, ..CD };
     let inputs = [
         folder.text("missing.wav"),
         folder.0.path().to_str().expect("UTF-8").to_owned(),

@@ -216,6 +216,6 @@ fn heard(levels: &Levels, pattern: &Pattern, run: Range<usize>, hit: &Hit, best:
     let mut seconds = run.clone().step_by(FRAMES_PER_SECOND).filter(|from| second(*from));
     // A mark too weak to show within a second is where its best window is.
     let Some(first) = seconds.next() else { return best.clone() };
-    let last = seconds.last().unwrap_or(first);
+    let last = seconds.next_back().unwrap_or(first);
     first..(last + FRAMES_PER_SECOND).min(run.end)
 }
