@@ -240,10 +240,11 @@ fn a_zip_bomb_is_not_unpacked() {
     assert!(matches!(error(&with_member("bank/f0", bomb.clone(), None)), VoiceError::Shape { .. }));
     let shape = Some(json!([30_000_000_u32]));
     assert!(matches!(error(&with_member("bank/f0", bomb.clone(), shape)), VoiceError::Shape { .. }));
-    // Five of them together exceed the total.
+    // Fourteen of them together exceed the total.
     let bytes = with_manifest(|m| {
-        for name in ["a", "b", "c", "d", "e"] {
-            let entry = json!({"path": name, "dtype": "u8", "shape": [60_000_000], "sha256": "0".repeat(64)});
+        for number in 0..14 {
+            let entry =
+                json!({"path": format!("m{number}"), "dtype": "u8", "shape": [60_000_000], "sha256": "0".repeat(64)});
             m["members"].as_array_mut().expect("a list").push(entry);
         }
     });
@@ -312,7 +313,9 @@ fn files_that_are_too_large_or_no_files_are_refused_unread() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("big.coffre");
     // Sparse: takes no space on disk.
-    std::fs::File::create(&path).and_then(|file| file.set_len(300 << 20)).expect("a sparse file");
+    std::fs::File::create(&path)
+        .and_then(|file| file.set_len(coffre::voice::package::MAX_FILE_BYTES + 1))
+        .expect("a sparse file");
     assert!(matches!(Voice::open(&path), Err(VoiceError::TooLarge { .. })));
     assert!(matches!(Voice::open(folder.path()), Err(VoiceError::Unreadable { .. })));
     assert!(matches!(Voice::open(&folder.path().join("absent.coffre")), Err(VoiceError::Unreadable { .. })));
