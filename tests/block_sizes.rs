@@ -68,12 +68,21 @@ fn playing_and_rendering_unannounced_give_the_same_samples() {
         rig.behaviour.hop_us.store(1_500, std::sync::atomic::Ordering::SeqCst);
         let wanted = reference(&input, 48_000, rig.latency);
         for pace in [Pace::RealTime, Pace::Freewheel, Pace::Offline] {
-            rig.reactivate(48_000, block_len, coffre::engine::Mode::Live);
-            rig.warm_up();
-            let late = rig.telemetry.late_hops();
-            let output = rig.play(&input, &common::partition(input.len(), &[block_len]), pace, &Controls::default());
-            assert_same(&output, &wanted, &format!("{pace:?}, blocks of {block_len}"));
-            assert_eq!(rig.telemetry.late_hops(), late);
+            // In real time a busy machine can make a hop late, and the fallback is heard then: such a take says nothing.
+            let takes = if pace == Pace::RealTime { 6 } else { 1 };
+            let is_in_time = (0..takes).any(|_| {
+                rig.reactivate(48_000, block_len, coffre::engine::Mode::Live);
+                rig.warm_up();
+                let late = rig.telemetry.late_hops();
+                let parts = common::partition(input.len(), &[block_len]);
+                let output = rig.play(&input, &parts, pace, &Controls::default());
+                let is_in_time = rig.telemetry.late_hops() == late;
+                if is_in_time {
+                    assert_same(&output, &wanted, &format!("{pace:?}, blocks of {block_len}"));
+                }
+                is_in_time
+            });
+            assert!(is_in_time, "{pace:?}, blocks of {block_len}: late in every take");
         }
     }
 }
