@@ -5,7 +5,7 @@
 //! sound ─▶ band levels ─▶ evidence per chip ─▶ fold by period ─▶ decode, CRC ─▶ finding    evidence, detect
 //! ```
 //!
-//! [`embed`] runs wherever the engine runs and adds no delay; [`detect`] is for files. Knows no thread, clock, host or
+//! [`embed`] runs wherever the engine runs and adds no delay; [`mod@detect`] is for files. Knows no thread, clock, host or
 //! file. A finding shows that a mark is there. Not finding one shows nothing: marks can be switched off, and wear off
 //! under heavy processing. What survives what is measured in `models/PROVENANCE.md`.
 

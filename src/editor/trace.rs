@@ -69,7 +69,7 @@ impl PitchTrace {
         self.newest_first().take(hops).map(|point| of(&point)).find(|hz| *hz > 0.0)
     }
 
-    /// Range of the voiced F0 of both curves, if any, without the outermost [`OUTLIERS`] on either side: a tracker's
+    /// Range of the voiced F0 of both curves, if any, without the outermost `OUTLIERS` on either side: a tracker's
     /// octave errors at the ends of words must not squeeze the melody.
     pub fn extent_hz(&self) -> Option<(f32, f32)> {
         let voiced = self.points.iter().flat_map(|point| [point.source_hz, point.output_hz]).filter(|hz| *hz > 0.0);

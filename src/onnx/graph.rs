@@ -43,7 +43,7 @@ const LARGE_RUN_LIMIT: Duration = Duration::from_secs(60);
 const MAX_THREADS: usize = 8;
 
 impl Settings {
-    /// For networks that have seconds to chew on: all processors, up to [`MAX_THREADS`].
+    /// For networks that have seconds to chew on: all processors, up to `MAX_THREADS`.
     pub fn large() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
         Self { run_limit: LARGE_RUN_LIMIT, threads }

@@ -233,8 +233,10 @@ mod tests {
 
     #[test]
     fn loudness_does_not_matter() {
-        let tone = |gain: f32| (0..16_000).map(|n| gain * (n as f32 * 0.3).sin() * (n as f32 * 0.01).sin()).collect();
-        let [loud, soft] = [1.0, 0.01].map(|gain| Levels::of(&Vec::<f32>::as_slice(&tone(gain))).evidence(0, 190));
+        let tone = |gain: f32| {
+            (0..16_000).map(|n| gain * (n as f32 * 0.3).sin() * (n as f32 * 0.01).sin()).collect::<Vec<f32>>()
+        };
+        let [loud, soft] = [1.0, 0.01].map(|gain| Levels::of(&tone(gain)).evidence(0, 190));
         for (one, other) in loud.as_flattened().iter().zip(soft.as_flattened()) {
             assert!((one - other).abs() < 0.05 * one.abs().max(1.0), "{one} {other}");
         }
