@@ -3,8 +3,8 @@
 //! The content encoder names the phones of English; other languages share most of them. Coverage is advice: a bank
 //! answers for a missing phone with its nearest relative.
 
-/// Frames of a phone that are enough for the bank to answer with it: 0.12 s.
-pub const ENOUGH_FRAMES: u32 = 12;
+/// Frames of a phone that are enough for the bank to answer with it: 0.06 s, two bursts of a plosive.
+pub const ENOUGH_FRAMES: u32 = 6;
 
 /// Lines to read, with the phones they hold according to the CMU pronouncing dictionary.
 const LINES: [(&str, &str); 12] = [
