@@ -10,10 +10,13 @@ mod stage;
 
 use coffre::bridge::session::VoiceChoice;
 use coffre::bridge::telemetry::{ProfileState, Reading, RunState};
+use coffre::clone::Check;
+use coffre::clone::job::{Answers, JobState, Stage as CloneStage};
 use coffre::editor::control::{Control, ControlAccess as _};
 use coffre::editor::model::{Action, EditorModel};
 use coffre::editor::trace::PitchPoint;
 use coffre::editor::{DEFAULT_SIZE, LEAST_SIZE};
+use coffre::voice::{ConsentGround, VoiceId};
 use egui::epaint::{ClippedShape, Shape};
 use egui::{Event, Key, Modifiers, Rect, vec2};
 use stage::{Deed, Stage, lively, named, troubled, voice};
@@ -369,6 +372,89 @@ fn an_empty_library_says_where_voices_go() {
 }
 
 /// Pictures for a person to look at; also proves that the whole is drawn at two densities.
+/// The lively editor with the cloning panel open at a stage of its job.
+fn cloning(stage: Option<CloneStage>, size: (f32, f32)) -> Stage {
+    let mut model = lively();
+    let check = Check {
+        seconds: 42.0,
+        usable_seconds: 31.0,
+        voiced_seconds: 24.0,
+        snr_db: Some(27.0),
+        clipped_per_minute: 31.0,
+        decay_s: Some(0.7),
+        tonal_pauses: Some(0.1),
+        speaker_distance: Some(0.4),
+        median_f0_hz: 165.0,
+        range_hz: [125.0, 217.0],
+        phone_coverage: Some(0.8),
+        missing_phones: ["AW", "JH", "OY", "TH", "ZH"].map(str::to_owned).to_vec(),
+        line: Some("Joy could hear the thunder while the children slept in the warm house."),
+    };
+    model.clone = stage.map(|stage| JobState { stage, progress: 0.6, check });
+    let mut stage = Stage::new(model, size, 1.0);
+    let place = stage.place("Clone");
+    stage.click(place);
+    stage.rest(3);
+    stage
+}
+
+#[test]
+fn cloning_asks_whose_voice_it_is_before_anything_is_made() {
+    let mut stage = cloning(None, DEFAULT_SIZE);
+    let place = stage.place("Path of the recordings");
+    stage.click(place);
+    stage.write("/tmp/kate.wav");
+    stage.key(Key::Enter, Modifiers::NONE);
+    assert_eq!(stage.actions, [Action::StartClone(vec!["/tmp/kate.wav".into()])]);
+
+    let mut stage = cloning(Some(CloneStage::Ready), DEFAULT_SIZE);
+    let make = stage.place("Make the voice");
+    stage.click(make);
+    assert_eq!(stage.actions, [], "neither name nor ground is given");
+    let place = stage.place("Name of the voice");
+    stage.click(place);
+    stage.write("Kate");
+    stage.click(make);
+    assert_eq!(stage.actions, [], "no ground is chosen beforehand");
+    let place = stage.place("They agreed in writing");
+    stage.click(place);
+    stage.click(make);
+    assert_eq!(stage.actions, [], "words are needed");
+    let place = stage.place("Who agreed");
+    stage.click(place);
+    stage.write("Kate, on paper");
+    stage.click(make);
+    let answers = Answers {
+        name: "Kate".into(),
+        ground: Some(ConsentGround::WrittenConsent),
+        statement: "Kate, on paper".into(),
+        keeps_recordings: false,
+    };
+    assert_eq!(stage.actions, [Action::MakeVoice(answers)]);
+    stage.actions.clear();
+    let place = stage.place("Close");
+    stage.click(place);
+    assert_eq!(stage.actions, [Action::CancelClone]);
+}
+
+#[test]
+fn the_cloning_panel_is_in_order_at_every_stage() {
+    let done = CloneStage::Done { name: "Kate".into(), id: VoiceId::of(b"kate") };
+    let failed = CloneStage::Failed("kate.wav is not a WAV or FLAC file that can be read. Convert it first".into());
+    let stages = [("listening", CloneStage::Listening), ("ready", CloneStage::Ready), ("making", CloneStage::Making)];
+    let stages = stages.into_iter().chain([("done", done), ("failed", failed)]).map(|(what, s)| (what, Some(s)));
+    for (what, job) in stages.chain([("choose", None)]) {
+        for size in [LEAST_SIZE, DEFAULT_SIZE] {
+            let mut stage = cloning(job.clone(), size);
+            assert_in_order(&mut stage, &format!("{what} at {size:?}"));
+            if let Some(folder) = std::env::var_os("COFFRE_EDITOR_PICTURES") {
+                let file = std::path::Path::new(&folder).join(format!("clone-{what}-{}.ppm", size.0));
+                stage.picture().save(&file).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn pictures_are_drawn_at_one_and_two_pixels_per_point() {
     let folder = std::env::var_os("COFFRE_EDITOR_PICTURES").map(std::path::PathBuf::from);
