@@ -23,7 +23,7 @@ const HOSTS: &[(&str, &[&str])] = &[
 
 /// Runs everything, to the end, and fails if any of it failed.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let mut stages = Stages::new(setup::STAGES + 3 + HOSTS.len() + demo::STAGES);
+    let mut stages = Stages::new(setup::STAGES + 4 + HOSTS.len() + demo::STAGES);
     let runtime = setup::ensure(&mut stages, Extent::Test, options.offline)?;
     let mut failed = Vec::new();
     let mut keep = |title: &str, result: anyhow::Result<()>| {
@@ -39,6 +39,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         "cargo test",
         stages.run("Rust tests, allocation-checked", || {
             stage::run(cargo().args(["test", "--workspace", "--no-fail-fast", "--features", "coffre/alloccheck"]))
+        }),
+    );
+    // With the allocation check the framework's allocator is in place, and memory cannot be counted.
+    keep(
+        "memory",
+        stages.run("Memory that hostile files take", || {
+            stage::run(cargo().args(["test", "--no-default-features", "--test", "voice_fuzz"]))
         }),
     );
     let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
