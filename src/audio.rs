@@ -7,6 +7,7 @@ pub mod clock;
 pub mod declick;
 pub mod delay;
 pub mod meter;
+pub mod preview;
 pub mod ramp;
 pub mod wet;
 
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::bridge::link::AudioEnd;
-use crate::bridge::{RunState, Telemetry};
+use crate::bridge::{PreviewEnd, RunState, Telemetry};
 use crate::engine::HopParams;
 
 use clock::Clock;
 use declick::Declick;
 use delay::Delay;
 use meter::Meter;
+use preview::PreviewPlayer;
 use ramp::Ramp;
 use wet::{Outcome, Presence, Wet};
 
@@ -39,6 +41,15 @@ pub enum Fallback {
     Silence,
 }
 
+/// Why the chosen voice does not sound although the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It needs the other engine, which comes when the host starts the audio again.
+    OtherEngine,
+    /// It cannot be used.
+    NoVoice,
+}
+
 /// The parameters of one block. They act on the audio that enters with it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Controls {
@@ -54,6 +65,8 @@ pub struct Controls {
     pub is_bypassed: bool,
     /// What sounds while the converted signal is not there.
     pub fallback: Fallback,
+    /// Whether what enters now is to sound as the fallback.
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Default for Controls {
@@ -65,6 +78,7 @@ impl Default for Controls {
             output_gain: 1.0,
             is_bypassed: false,
             fallback: Fallback::Dry,
+            obstacle: None,
         }
     }
 }
@@ -108,8 +122,12 @@ pub struct Processor {
     output_gain: DelayedControl,
     bypass: DelayedControl,
     fallback: Fallback,
+    obstacle: Option<Obstacle>,
+    /// 1.0 where the audio that is heard entered with an obstacle.
+    blocked: Delay,
     input_meter: Meter,
     output_meter: Meter,
+    preview: Option<PreviewPlayer>,
     /// Whether the next block is the first one: its controls hold at once.
     is_fresh: bool,
     hop_len: usize,
@@ -144,8 +162,11 @@ impl Processor {
             output_gain: control(),
             bypass: control(),
             fallback: Fallback::Dry,
+            obstacle: None,
+            blocked: Delay::new(latency as usize),
             input_meter: Meter::new(host_rate),
             output_meter: Meter::new(host_rate),
+            preview: None,
             is_fresh: true,
             hop_len: (host_rate as usize / 100).max(1),
             late_len: 0,
@@ -155,6 +176,16 @@ impl Processor {
             dry_now: std::array::from_fn(|_| buffer()),
             gain_now: buffer(),
         }
+    }
+
+    /// Lets previews of voices be heard that come by this end. [main-thread]
+    pub fn set_preview(&mut self, end: PreviewEnd) {
+        self.preview = Some(PreviewPlayer::new(end));
+    }
+
+    /// Whether a preview is heard: the host must go on calling then. [audio-thread]
+    pub fn is_previewing(&self) -> bool {
+        self.preview.as_ref().is_some_and(PreviewPlayer::is_playing)
     }
 
     /// Forgets all audio. Does not allocate. [audio-thread]
@@ -167,12 +198,25 @@ impl Processor {
         }
         self.input_meter.reset();
         self.output_meter.reset();
+        if let Some(preview) = &mut self.preview {
+            preview.reset();
+        }
         self.is_fresh = true;
     }
 
     /// Whether the host plays in real time as far as is known. [audio-thread]
     pub fn is_real_time(&self) -> bool {
         self.clock.is_real_time()
+    }
+
+    /// Whether the host has rendered as fast as it could while it claimed to play.
+    pub fn has_rendered(&self) -> bool {
+        self.clock.has_rendered()
+    }
+
+    /// Takes over from an earlier activation that the host has rendered.
+    pub fn expect_rendering(&mut self) {
+        self.clock.expect_rendering();
     }
 
     /// Converts one block of any length in place. `channels` holds one or two channels of equal length, of which the
@@ -185,6 +229,7 @@ impl Processor {
         self.take_controls(controls);
         let now = Instant::now();
         self.clock.begin(now, len, is_offline);
+        self.wet.set_real_time(self.clock.is_real_time());
         let progress = self.wet.progress();
         let allowed = self.clock.patience(len, self.wet.is_loading(), progress);
         let mut patience = allowed;
@@ -193,6 +238,9 @@ impl Processor {
             let end = (begin + self.block_len).min(len);
             self.process_part(channels, input_count, begin..end, &controls.hop, &mut patience);
             begin = end;
+        }
+        if let Some(preview) = &mut self.preview {
+            preview.mix(channels, len, now, self.clock.is_real_time());
         }
         let end = Instant::now();
         // A wait without hope gives up all patience at once.
@@ -212,6 +260,10 @@ impl Processor {
             if self.is_fresh { control.jump(target) } else { control.ramp.set(target) }
         }
         self.fallback = controls.fallback;
+        self.obstacle = controls.obstacle;
+        if self.is_fresh {
+            self.blocked.fill(0.0);
+        }
         self.is_fresh = false;
     }
 
@@ -220,6 +272,11 @@ impl Processor {
             RunState::Stopped
         } else if self.wet.is_loading() {
             RunState::Starting
+        } else if let Some(obstacle) = self.obstacle {
+            match obstacle {
+                Obstacle::OtherEngine => RunState::OtherEngine,
+                Obstacle::NoVoice => RunState::NoVoice,
+            }
         } else if self.wet.is_in_gap() {
             RunState::Late
         } else {
@@ -283,13 +340,15 @@ impl Processor {
 
     /// Mixes converted and dry into the channels.
     fn mix_output(&mut self, channels: &mut [&mut [f32]], range: std::ops::Range<usize>) {
+        let blocked = if self.obstacle.is_some() { 1.0 } else { 0.0 };
         for (index, place) in range.enumerate() {
+            let is_blocked = self.blocked.step(blocked) > 0.5;
             let mix = self.mix.step().1;
             let output_gain = self.output_gain.step().1;
             let bypass = self.bypass.step().1;
             let converted = match self.presence[index] {
-                Presence::There => Some(self.converted[index]),
-                Presence::Fault | Presence::Missing => None,
+                Presence::There if !is_blocked => Some(self.converted[index]),
+                Presence::There | Presence::Fault | Presence::Missing => None,
             };
             for (channel, samples) in channels.iter_mut().enumerate().take(MAX_CHANNELS) {
                 let untouched = self.dry_now[channel][index];

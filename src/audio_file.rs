@@ -10,7 +10,7 @@ mod write;
 
 pub use error::AudioFileError;
 pub use flac::flac_from_samples;
-pub use read::{AudioReader, read_mono};
+pub use read::{AudioReader, mono_from_bytes, read_mono};
 pub use write::AudioWriter;
 
 /// How a file stores one sample.

@@ -8,6 +8,7 @@ mod convert;
 mod doctor;
 mod error;
 mod import;
+mod improve;
 mod inspect;
 mod measure;
 mod models;
@@ -22,6 +23,7 @@ mod voices;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use coffre::settings;
 
 pub use error::CliError;
 
@@ -42,11 +44,13 @@ enum Command {
     Convert(convert::Options),
     /// Make a voice of recordings, in seconds
     Clone(Box<clone::Options>),
+    /// Make a voice more like itself; the old one stays
+    Improve(improve::Options),
     /// List the voices of this machine, import, export, rename or delete them
     Voices(voices::Options),
     /// Make a voice of Coffre from one of RVC
     Import(import::Options),
-    /// The graphs that RVC voices need: list them, add one
+    /// The graphs that RVC voices need: list them, add one, fetch one
     Models(models::Options),
     /// Describe a voice, a profile or an audio file
     Inspect(inspect::Options),
@@ -68,9 +72,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // What was chosen on this computer; `doctor` says what is wrong with it.
+    settings::applied();
     let result = match cli.command {
         Command::Convert(options) => convert::run(&options),
         Command::Clone(options) => clone::run(&options),
+        Command::Improve(options) => improve::run(&options),
         Command::Voices(options) => voices::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Models(options) => models::run(&options),

@@ -3,10 +3,14 @@
 //! Runs in the command line, or in the editor's background work; takes seconds to minutes and allocates freely. The
 //! same recordings give the same file.
 
+pub mod background;
+pub mod captured;
 pub mod check;
 pub mod cloner;
 pub mod features;
+pub mod improve;
 pub mod job;
+pub mod listen;
 mod noise;
 mod preview;
 pub mod recording;
@@ -178,9 +182,10 @@ fn voice_parts(
         bandwidth_hz: options.bandwidth_hz.unwrap_or_else(|| statistics.bandwidth_hz()),
         voiced_seconds,
         previous_ids: Vec::new(),
+        improved_from: None,
         members: Vec::new(),
     };
-    Ok((manifest, VoiceParts { bank, shapes, restoration }))
+    Ok((manifest, VoiceParts { bank, shapes, restoration, absolute_share: 0.0 }))
 }
 
 #[cfg(test)]
@@ -205,6 +210,30 @@ mod tests {
                 if is_pause { 0.0 } else { harmonics.iter().map(wave).sum() }
             })
             .collect()
+    }
+
+    /// A voice file without a bank.
+    pub(super) fn bare_voice() -> Vec<u8> {
+        clone_voice([vowel(210.0, 6.0).as_slice()].into_iter(), None, &options(), &mut |_| ()).expect("enough voice")
+    }
+
+    /// A voice file with a bank of so many frames: contents of the population, said brighter than there.
+    pub(super) fn spoken_voice(count: usize) -> Vec<u8> {
+        let population = crate::engine::profile::SourceProfile::population();
+        let bank = &population.bank;
+        let frame = |n: usize| {
+            let at = n * bank.len() / count;
+            let key = std::array::from_fn(|d| f32::from(bank.keys()[at * 64 + d]) / bank.key_scale());
+            let shape = bank.shape(at);
+            let shape = std::array::from_fn(|band| shape[band] + (0.2 * band as f32).sin());
+            BankFrame { key, shape, f0_hz: bank.f0_hz(at) }
+        };
+        let bank = Bank::quantise(&(0..count).map(frame).collect::<Vec<_>>());
+        let bare = Voice::from_bytes(&bare_voice()).expect("readable");
+        let parts = VoiceParts { bank, ..bare.parts() };
+        let content_space = population.content_space.clone();
+        let manifest = Manifest { name: "Spoken".into(), content_space, ..bare.manifest().clone() };
+        Voice::write(manifest, &parts).expect("a voice")
     }
 
     fn options() -> CloneOptions {

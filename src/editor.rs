@@ -4,15 +4,23 @@
 //! [`Action`]s; it never waits for the audio thread, the worker or the host. [`editor_ui`] is a function of what it is
 //! given, so that the same picture is drawn in a host, in the standalone program and in a test.
 
+mod capture;
+pub mod chosen_ui;
 pub mod clone_ui;
 pub mod control;
+mod device_ui;
+pub mod dialog;
+pub mod improve_ui;
 pub mod knob;
 pub mod knobs_ui;
+pub mod listening;
 pub mod meters_ui;
 pub mod model;
 pub mod note;
 mod paint;
 pub mod pitch_ui;
+pub mod portrait;
+mod spoken_ui;
 pub mod status_text;
 pub mod status_ui;
 mod switch;
@@ -91,7 +99,8 @@ pub fn editor_ui(
     let right = Rect::from_min_max(pos2(voices.right() + gap, body.top()), body.max);
     if view.clone.is_open {
         // Takes the place of what one listens with: while cloning, one reads.
-        clone_ui::clone_ui(ui, right, model, &mut view.clone, &mut actions);
+        let slot = voices_ui::present_slot(access);
+        clone_ui::clone_ui(ui, right, model, slot, &mut view.clone, &mut actions);
         status_ui::footer_ui(ui, footer, model, access, &mut actions);
         return actions;
     }

@@ -39,11 +39,41 @@ pub enum Mode {
     Mix,
 }
 
+/// Which of the engines. They differ in delay, so a plugin instance runs one of them at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EngineId {
+    /// The embedded one: [`native`].
+    #[default]
+    Native,
+    /// The one of RVC voices: [`rvc`].
+    Rvc,
+}
+
+/// What an engine is built for. Latency and slack follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Setup {
+    /// Which engine.
+    pub engine: EngineId,
+    /// How much future it may use.
+    pub mode: Mode,
+}
+
+impl From<Mode> for Setup {
+    /// The embedded engine in a mode.
+    fn from(mode: Mode) -> Self {
+        Self { engine: EngineId::Native, mode }
+    }
+}
+
 /// The parameters of one hop. They act on the audio that entered with them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopParams {
     /// Voice slot, in `0..VOICE_SLOTS`. An empty slot means no voice: only transpose and formant act.
     pub voice_slot: usize,
+    /// Slot of the second voice, in `0..VOICE_SLOTS`. An empty one, or one with the same voice, means no morph.
+    pub voice_b_slot: usize,
+    /// How far from the voice to the second one, in `0.0..=1.0`. Engines that cannot morph ignore it.
+    pub morph: f32,
     /// Transpose in semitones, in `-24.0..=24.0`.
     pub transpose_st: f32,
     /// Whether the source's median F0 is moved to the target's, rounded to semitones.
@@ -62,6 +92,8 @@ impl Default for HopParams {
     fn default() -> Self {
         Self {
             voice_slot: 0,
+            voice_b_slot: 1,
+            morph: 0.0,
             transpose_st: 0.0,
             auto_register: true,
             formant_st: 0.0,
@@ -112,6 +144,13 @@ pub trait Engine: Send {
 
     /// Puts a voice into a slot, or empties it. The voice of a sounding slot is crossfaded.
     fn set_voice(&mut self, slot: usize, voice: Option<Arc<crate::voice::Voice>>);
+
+    /// Puts in an RVC voice with everything loaded, so that a hop does not wait for it. Other engines ignore it.
+    fn set_rvc_voice(&mut self, _slot: usize, _voice: Arc<rvc::loaded::Loaded>) {}
+
+    /// The next `len` samples of output are not heard: an engine that computes in large portions may leave them out.
+    /// Holds until the next reset.
+    fn expect_unheard(&mut self, _len: usize) {}
 
     /// Uses a source profile from the next hop on; `None` = the population profile. Engines without one ignore it.
     fn set_profile(&mut self, _profile: Option<Arc<profile::SourceProfile>>) {}

@@ -17,11 +17,17 @@
 //! filters them by the difference between what two retrieval banks say for the content of a frame: the target's and the
 //! singer's. Content features come from one small graph, run frame by frame with explicit state.
 //!
+//! RVC voices have an engine of their own ([`engine::rvc`]) with another delay. An instance runs one engine at a time: at
+//! an activation the voice of the chosen slot decides which, as the latency mode does. While it runs, `voice` moves among
+//! slots of that kind and empty ones; a slot of the other kind sounds as the fallback, exactly from where it was chosen,
+//! and the host is asked once to start again. An RVC voice that cannot sound keeps its engine and delay, so that the
+//! session stays aligned. Voices of the engine that does not run are not loaded.
+//!
 //! # Code map
 //!
 //! | module | holds | thread |
 //! |---|---|---|
-//! | [`audio`] | the audio thread's half: positions, dry delay, mix, declick, host clocks, meters | audio |
+//! | [`audio`] | the audio thread's half: positions, dry delay, mix, declick, host clocks, meters, previews | audio |
 //! | [`bridge`] | everything that crosses threads: rings and epochs, session, telemetry | all |
 //! | [`worker`] | the inference thread and its loader | worker, loader |
 //! | [`engine`] | trait `Engine`, analysis, F0, retrieval, profile, latency, resampling, the native engine | caller's |
@@ -29,6 +35,7 @@
 //! | [`onnx`] | the only module that names `ort`: loading, sessions, watchdog | worker, loader |
 //! | [`voice`] | voice files and the library | loader, main |
 //! | [`clone`](mod@clone) | recordings in, voice file out | background |
+//! | [`settings`] | what belongs to the computer: the device of RVC voices | loader, command line |
 //! | [`audio_file`] | WAV, AIFF, FLAC | command line, background |
 //! | `params`, `plugin`, `editor`, `standalone` | the only modules that name the plugin framework | host's |
 //!
@@ -43,7 +50,8 @@
 //!    host clocks gives identical samples while no hop is late.
 //! 4. What is late is thrown away, never played late: after an overload alignment is back with the next exchange.
 //! 5. `engine` knows no host, thread, clock or file. Only `bridge` holds what crosses threads.
-//! 6. Every file, state, graph and parameter from outside is hostile: sizes and shapes are bounded before allocation, a
+//! 6. A voice's preview is heard in real time only; without one it changes no bit of the output.
+//! 7. Every file, state, graph and parameter from outside is hostile: sizes and shapes are bounded before allocation, a
 //!    refused voice leaves the previous one playing, and a missing one is named and kept.
 
 pub mod audio;
@@ -60,6 +68,7 @@ pub mod params;
 #[cfg(feature = "plugin")]
 pub mod plugin;
 pub mod provenance;
+pub mod settings;
 #[cfg(feature = "standalone")]
 pub mod standalone;
 pub mod voice;

@@ -7,12 +7,14 @@
 //! nothing here is reachable without a [`Runtime`], and a [`Runtime`] exists only after its library has been loaded from
 //! an absolute path.
 
+pub mod device;
 mod error;
 mod graph;
 pub mod locate;
 mod loose;
 pub mod model;
 mod module;
+pub mod queue;
 mod runtime;
 mod watchdog;
 mod whole;

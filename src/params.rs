@@ -56,6 +56,12 @@ pub struct CoffreParams {
     /// How far towards the target, in percent.
     #[id = "likeness"]
     pub likeness: FloatParam,
+    /// Slot of the second voice, 1 to 16; its text is the name of the voice.
+    #[id = "voice-b"]
+    pub voice_b: IntParam,
+    /// How far from the voice to the second one, in percent.
+    #[id = "morph"]
+    pub morph: FloatParam,
     /// Share of the converted signal, in percent.
     #[id = "mix"]
     pub mix: FloatParam,
@@ -92,6 +98,11 @@ pub struct CoffreParams {
     pub editor_size: Arc<RwLock<(f32, f32)>>,
 }
 
+/// Slot of a parameter that counts from 1.
+fn slot_of(param: &IntParam) -> usize {
+    (param.value() - 1).clamp(0, VOICE_SLOTS as i32 - 1) as usize
+}
+
 impl CoffreParams {
     /// Parameters of an instance with this session, at their defaults; the editor opens with `editor_size` points.
     pub fn new(session: &Arc<Session>, editor_size: (f32, f32)) -> Self {
@@ -116,17 +127,22 @@ impl CoffreParams {
                 .with_value_to_string(text::unsigned(1))
                 .with_string_to_value(text::number())
         };
+        let slot = |name: &str, default: usize| {
+            IntParam::new(name, default as i32 + 1, IntRange::Linear { min: 1, max: VOICE_SLOTS as i32 })
+                .with_value_to_string(text::slot_name(session.clone()))
+                .with_string_to_value(text::slot_number(session.clone()))
+        };
         let defaults = HopParams::default();
         Self {
-            voice: IntParam::new("Voice", 1, IntRange::Linear { min: 1, max: VOICE_SLOTS as i32 })
-                .with_value_to_string(text::slot_name(session.clone()))
-                .with_string_to_value(text::slot_number(session.clone())),
+            voice: slot("Voice", defaults.voice_slot),
             transpose: semitones("Transpose", 24.0),
             auto_register: BoolParam::new("Auto-register", defaults.auto_register)
                 .with_value_to_string(text::on_off())
                 .with_string_to_value(text::is_on()),
             formant: semitones("Formant", 6.0),
             likeness: percent("Likeness", 100.0 * defaults.likeness),
+            voice_b: slot("Voice B", defaults.voice_b_slot),
+            morph: percent("Morph", 100.0 * defaults.morph),
             mix: percent("Mix", 100.0),
             input_gain: decibels("Input gain"),
             output_gain: decibels("Output gain"),
@@ -161,11 +177,18 @@ impl CoffreParams {
         }
     }
 
+    /// The chosen slot, in `0..VOICE_SLOTS`. [audio-thread]
+    pub fn voice_slot(&self) -> usize {
+        slot_of(&self.voice)
+    }
+
     /// The values of this moment for the audio path. Neither allocates nor locks. [audio-thread]
     pub fn controls(&self) -> Controls {
         Controls {
             hop: HopParams {
-                voice_slot: (self.voice.value() - 1).clamp(0, VOICE_SLOTS as i32 - 1) as usize,
+                voice_slot: self.voice_slot(),
+                voice_b_slot: slot_of(&self.voice_b),
+                morph: self.morph.value() / 100.0,
                 transpose_st: self.transpose.value(),
                 auto_register: self.auto_register.value(),
                 formant_st: self.formant.value(),
@@ -181,6 +204,7 @@ impl CoffreParams {
                 WhenLate::Dry => Fallback::Dry,
                 WhenLate::Silence => Fallback::Silence,
             },
+            obstacle: None,
         }
     }
 }

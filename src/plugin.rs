@@ -3,22 +3,29 @@
 //! The one place where the framework meets the rest. What can take time happens in [`crate::worker`], what makes sound in
 //! [`crate::audio`].
 
+mod restart;
+#[cfg(target_os = "linux")]
+mod stillness;
+mod vst3;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use nice_plug::prelude::{
     ActivateContext, AsyncExecutor, AudioIOLayout, AuxiliaryBuffers, Buffer, BufferConfig, ClapFeature, ClapPlugin,
-    Params, Plugin, PluginState, ProcessContext, ProcessMode, ProcessStatus, Vst3Plugin, Vst3SubCategory,
+    Params, Plugin, PluginState, ProcessContext, ProcessMode, ProcessStatus, TaskExecutor, Vst3Plugin, Vst3SubCategory,
 };
 
-use crate::audio::{Processor, wet};
+use crate::audio::{Obstacle, Processor, wet};
 use crate::bridge::link::LinkConfig;
-use crate::bridge::{RunState, Session, Telemetry, Trouble};
-use crate::engine::Mode;
+use crate::bridge::preview::preview;
+use crate::bridge::{RunState, Session, SlotNeed, Telemetry, Trouble};
 use crate::engine::latency::{Latency, MAX_HOST_RATE, MIN_HOST_RATE, slack_len};
+use crate::engine::{EngineId, Setup};
 use crate::params::CoffreParams;
 use crate::worker::Instance;
 use crate::worker::backend::{NativeBackend, embedded_voices};
+use restart::RestartPort;
 
 /// Hosts announce up to this block length when they mean it. Some announce 8192 while they load a plugin and then play
 /// blocks of 512: taking that for the slack would cost 170 ms.
@@ -37,7 +44,7 @@ struct Active {
     announced_rate: u32,
     /// What is worked at.
     host_rate: u32,
-    mode: Mode,
+    setup: Setup,
     block_len: u32,
     tail_len: u32,
     input_count: usize,
@@ -61,6 +68,10 @@ pub struct Coffre {
     seen_block_len: Option<u32>,
     /// Announced and actual rate, when a host's transport contradicted its announcement.
     contradicted_rate: Option<(u32, u32)>,
+    /// Whether the host has rendered in an earlier activation while it claimed to play.
+    has_rendered: bool,
+    /// The line to a VST3 host; other hosts are reached by the framework alone.
+    restart: Option<Arc<RestartPort>>,
 }
 
 impl Default for Coffre {
@@ -75,6 +86,8 @@ impl Default for Coffre {
             active: None,
             seen_block_len: None,
             contradicted_rate: None,
+            has_rendered: false,
+            restart: vst3::take_offered_port(),
         }
     }
 }
@@ -99,6 +112,17 @@ impl Coffre {
         }
     }
 
+    /// What the parameters ask for at an activation: the engine of the chosen voice rules. An empty slot needs none.
+    fn setup(&self) -> Setup {
+        let engine = match self.session.need(self.params.voice_slot()) {
+            SlotNeed::Nothing => EngineId::Native,
+            SlotNeed::Engine(engine) => engine,
+            // Its delay stays, so that a session keeps its alignment while a voice is missing.
+            SlotNeed::Unusable => EngineId::Rvc,
+        };
+        Setup { engine, mode: self.params.mode() }
+    }
+
     fn start_instance(&mut self) -> Option<&Instance> {
         if self.instance.is_none() {
             let backend = Box::new(NativeBackend::default());
@@ -117,14 +141,24 @@ impl Coffre {
     }
 }
 
+/// Why the chosen voice does not sound with the engine that runs.
+fn obstacle(need: SlotNeed, engine: EngineId) -> Option<Obstacle> {
+    match need {
+        SlotNeed::Engine(needed) if needed != engine => Some(Obstacle::OtherEngine),
+        SlotNeed::Unusable if engine == EngineId::Native => Some(Obstacle::OtherEngine),
+        SlotNeed::Unusable => Some(Obstacle::NoVoice),
+        SlotNeed::Nothing | SlotNeed::Engine(_) => None,
+    }
+}
+
 /// What a look at a block says about the host.
-fn needs_restart(active: &mut Active, len: u32, asked_mode: Mode) -> bool {
+fn needs_restart(active: &mut Active, len: u32, is_other_setup: bool) -> bool {
     if len > active.block_len && active.processor.is_real_time() {
         active.long_blocks += 1;
     } else if len > 0 {
         active.long_blocks = 0;
     }
-    let is_needed = active.mode != asked_mode || active.long_blocks >= LONG_BLOCKS;
+    let is_needed = is_other_setup || active.long_blocks >= LONG_BLOCKS;
     is_needed && !std::mem::replace(&mut active.has_asked, true)
 }
 
@@ -140,13 +174,21 @@ impl Plugin for Coffre {
 
     type Editor = crate::editor::Editor;
     type SysExMessage = ();
-    type BackgroundTask = ();
+    type BackgroundTask = fn();
+
+    fn task_executor(&mut self) -> TaskExecutor<Self> {
+        Box::new(|task| task())
+    }
 
     fn params(&self) -> Arc<dyn Params> {
         self.params.clone()
     }
 
-    fn editor(&mut self, _executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
+    fn editor(&mut self, executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
+        #[cfg(target_os = "linux")]
+        stillness::show(executor);
+        #[cfg(not(target_os = "linux"))]
+        drop(executor);
         crate::editor::create(&self.params, &self.session, &self.telemetry)
     }
 
@@ -160,28 +202,37 @@ impl Plugin for Coffre {
         config: &BufferConfig,
         context: &mut impl ActivateContext<Self>,
     ) -> bool {
-        self.active = None;
+        self.deactivate();
+        if let Some(restart) = &self.restart {
+            restart.settle();
+        }
         let Some(host_rate) = self.host_rate(config.sample_rate) else { return false };
         let block_len = self.block_len(config.max_buffer_size);
-        let mode = self.params.mode();
+        let setup = self.setup();
         let Some(instance) = self.start_instance() else { return false };
 
-        let delays = instance.delays(mode);
-        let slack = slack_len(host_rate, block_len);
+        let delays = instance.delays(setup);
+        let slack = slack_len(host_rate, block_len, delays.compute_len);
         let latency = Latency::new(host_rate, delays.latency_len, slack);
         let link = instance.attach(LinkConfig {
             host_rate,
-            mode,
+            setup,
             stream_latency: latency.stream(),
             slack,
             ring_len: wet::ring_len(host_rate, latency.total(), block_len as usize),
         });
-        let processor = Processor::new(link, self.telemetry.clone(), latency.total(), block_len as usize);
+        let mut processor = Processor::new(link, self.telemetry.clone(), latency.total(), block_len as usize);
+        if self.has_rendered {
+            processor.expect_rendering();
+        }
+        let (source, end) = preview(host_rate);
+        self.session.set_preview(source);
+        processor.set_preview(end);
         self.active = Some(Active {
             processor,
             announced_rate: config.sample_rate.round() as u32,
             host_rate,
-            mode,
+            setup,
             block_len,
             tail_len: Latency::new(host_rate, delays.tail_len, slack).total(),
             input_count: layout.main_input_channels.map_or(1, |count| count.get() as usize),
@@ -211,7 +262,11 @@ impl Plugin for Coffre {
         let actual_rate = transport.sample_rate.round() as u32;
         let is_contradicted = actual_rate != active.host_rate && (MIN_HOST_RATE..=MAX_HOST_RATE).contains(&actual_rate);
         let len = buffer.samples() as u32;
-        if needs_restart(active, len, self.params.mode()) || is_contradicted && !active.has_asked {
+        let mut controls = self.params.controls();
+        controls.obstacle = obstacle(self.session.need(controls.hop.voice_slot), active.setup.engine);
+        let is_other_setup =
+            active.setup.mode != self.params.mode() || controls.obstacle == Some(Obstacle::OtherEngine);
+        if needs_restart(active, len, is_other_setup) || is_contradicted && !active.has_asked {
             if active.long_blocks >= LONG_BLOCKS {
                 self.seen_block_len = Some(len.max(self.seen_block_len.unwrap_or(0)));
             }
@@ -220,13 +275,21 @@ impl Plugin for Coffre {
                 self.contradicted_rate = Some((active.announced_rate, actual_rate));
             }
             context.request_restart();
+            if let Some(restart) = &self.restart {
+                restart.request();
+            }
         }
-        active.processor.process(buffer.as_slice(), active.input_count, &self.params.controls(), active.is_offline);
-        ProcessStatus::Tail(active.tail_len)
+        active.processor.process(buffer.as_slice(), active.input_count, &controls, active.is_offline);
+        match active.processor.is_previewing() {
+            true => ProcessStatus::KeepAlive,
+            false => ProcessStatus::Tail(active.tail_len),
+        }
     }
 
     fn deactivate(&mut self) {
-        self.active = None;
+        if let Some(active) = self.active.take() {
+            self.has_rendered |= active.processor.has_rendered();
+        }
         self.telemetry.set_run(RunState::Idle);
     }
 }
@@ -258,11 +321,10 @@ const fn layout(inputs: u32, outputs: u32) -> AudioIOLayout {
     }
 }
 
-/// What hosts look for in the library.
-mod export {
+/// What CLAP hosts look for in the library.
+mod clap {
     #![allow(missing_docs, reason = "generated by the framework")]
     use super::Coffre;
 
     nice_plug::nice_export_clap!(Coffre);
-    nice_plug::nice_export_vst3!(Coffre);
 }

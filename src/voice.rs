@@ -107,6 +107,7 @@ pub struct Voice {
     bank: Bank,
     shapes: MeanShapes,
     restoration: Restoration,
+    absolute_share: f32,
     /// What the RVC engine needs; such a voice has nothing of the above.
     rvc: Option<rvc::RvcVoice>,
 }
@@ -120,7 +121,15 @@ pub struct VoiceParts {
     pub shapes: MeanShapes,
     /// Variance restoration.
     pub restoration: Restoration,
+    /// See [`Voice::absolute_share`].
+    pub absolute_share: f32,
 }
+
+/// Member with the share of the absolute map; optional.
+const ABSOLUTE_PATH: &str = "stats/absolute_share";
+
+/// Largest share of the absolute map that a file may ask for.
+pub const MAX_ABSOLUTE_SHARE: f32 = 0.5;
 
 impl Voice {
     /// Opens a voice file.
@@ -147,8 +156,12 @@ impl Voice {
         let mean = package.f32_array("stats/retrieved_mean", &[2, 86], -100.0..=100.0)?;
         let ratio = package.f32_array("stats/variance_ratio", &[2, 86], 0.5..=4.0)?;
         let restoration = Restoration { mean: two_rows(&mean), ratio: two_rows(&ratio) };
+        let absolute_share = match package.has(ABSOLUTE_PATH) {
+            true => package.f32_array(ABSOLUTE_PATH, &[1], 0.0..=MAX_ABSOLUTE_SHARE)?[0],
+            false => 0.0,
+        };
         let Package { id, manifest, signature, .. } = package;
-        Ok(Self { id, manifest, signature, bank, shapes, restoration, rvc: None })
+        Ok(Self { id, manifest, signature, bank, shapes, restoration, absolute_share, rvc: None })
     }
 
     /// A voice of the RVC engine that is not in a file yet, as when a checkpoint is used directly. `id` is the hash of
@@ -162,6 +175,7 @@ impl Voice {
             bank: Bank::default(),
             shapes: MeanShapes { voiced: flat, unvoiced: flat },
             restoration: Restoration { mean: [flat; 2], ratio: [[1.0; SHAPE_BANDS]; 2] },
+            absolute_share: 0.0,
             rvc: Some(voice),
         }
     }
@@ -202,6 +216,9 @@ impl Voice {
         write_mean_shapes(&parts.shapes, &mut writer);
         writer.push_f32("stats/retrieved_mean", &[2, SHAPE_BANDS], parts.restoration.mean.as_flattened());
         writer.push_f32("stats/variance_ratio", &[2, SHAPE_BANDS], parts.restoration.ratio.as_flattened());
+        if parts.absolute_share > 0.0 {
+            writer.push_f32(ABSOLUTE_PATH, &[1], &[parts.absolute_share]);
+        }
         extras.write(&mut writer);
         writer.finish_signed(signer)
     }
@@ -249,6 +266,22 @@ impl Voice {
     /// Variance restoration for absolute retrieval.
     pub fn restoration(&self) -> &Restoration {
         &self.restoration
+    }
+
+    /// Share of the absolute map at the default likeness, in `0.0..=`[`MAX_ABSOLUTE_SHARE`]: how much the bank's own word
+    /// counts beside its difference to the singer's. 0 unless the voice was improved.
+    pub fn absolute_share(&self) -> f32 {
+        self.absolute_share
+    }
+
+    /// What is needed to write the file again.
+    pub fn parts(&self) -> VoiceParts {
+        VoiceParts {
+            bank: self.bank.clone(),
+            shapes: self.shapes.clone(),
+            restoration: self.restoration.clone(),
+            absolute_share: self.absolute_share,
+        }
     }
 
     /// What the RVC engine needs; `None` for a voice of the native engine.
@@ -302,6 +335,7 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Si
         format!("  consent      {consent}"),
         format!("  extras       {extras}"),
         format!("  signature    {signature}"),
+        manifest.improved_from.as_ref().map(|from| format!("  improved     from {from}")).unwrap_or_default(),
     ]
     .into_iter()
     .filter(|line| !line.is_empty())
@@ -321,6 +355,10 @@ fn describe_rvc(id: &VoiceId, manifest: &Manifest, voice: &rvc::RvcVoice) -> Str
         lines.push(format!("  speakers     {}", checkpoint.config.speakers));
         lines.extend(checkpoint.notes.iter().map(|(key, text)| format!("  {key:<11}  {text}")));
     }
+    lines.push(match manifest.register_hz() {
+        Some(median) => format!("  register     about {median:.0} Hz"),
+        None => "  register     unknown: auto-register does nothing (coffre import --range)".to_owned(),
+    });
     let origin = if manifest.consent.is_some() { "recorded" } else { "no record: origin unknown" };
     lines.push(format!("  consent      {origin}"));
     lines.join("\n")

@@ -8,6 +8,7 @@
 pub mod backend;
 mod ending;
 mod loader;
+mod priority;
 mod runner;
 
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::bridge::capture::CaptureTap;
 use crate::bridge::link::{AudioEnd, LinkConfig, WorkerEnd, link};
 use crate::bridge::{RunState, Session, Telemetry};
 use crate::engine::profile::SourceProfile;
-use crate::engine::{Engine, Mode};
+use crate::engine::rvc::loaded::Loaded;
+use crate::engine::{Engine, EngineId, Mode, Setup};
 use crate::voice::Voice;
 
 pub use backend::{Backend, VoiceProblem};
@@ -27,16 +30,37 @@ pub use backend::{Backend, VoiceProblem};
 /// Longest time that ending an instance may take when a thread does not answer.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(1_000);
 
+/// A voice as its engine takes it.
+#[derive(Clone, Debug)]
+pub enum Prepared {
+    /// For the native engine.
+    Native(Arc<Voice>),
+    /// For the engine of RVC voices.
+    Rvc(Arc<Loaded>),
+}
+
+impl Prepared {
+    /// The engine that takes it.
+    fn engine(&self) -> EngineId {
+        match self {
+            Self::Native(_) => EngineId::Native,
+            Self::Rvc(_) => EngineId::Rvc,
+        }
+    }
+}
+
 /// What the loader tells the worker.
 enum Command {
     /// A new engine; replaces the old one.
-    Engine(Mode, Box<dyn Engine>),
+    Engine(Setup, Box<dyn Engine>),
     /// The voice of a slot.
-    Voice(usize, Option<Arc<Voice>>),
+    Voice(usize, Option<Prepared>),
     /// The source profile.
     Profile(Option<Arc<SourceProfile>>),
     /// Learn a profile, or stop.
     Learn(bool),
+    /// Record what comes in.
+    Capture(CaptureTap),
     /// The host was activated: samples come over this link from now on.
     Attach(WorkerEnd),
     /// No engine can be had.
@@ -59,14 +83,24 @@ enum Message {
     Retired(#[allow(dead_code, reason = "received to be dropped")] Box<dyn std::any::Any + Send>),
 }
 
-/// Latency and tail of an engine in samples at the engine's rate.
+/// Times of an engine in samples at the engine's rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delays {
     /// Delay of the output.
     pub latency_len: usize,
     /// Samples after the end of the input until the output is silent, latency included.
     pub tail_len: usize,
+    /// How long its longest hop may take: see [`crate::engine::latency::slack_len`].
+    pub compute_len: usize,
 }
+
+/// All that an engine can be built for.
+const SETUPS: [Setup; 4] = [
+    Setup { engine: EngineId::Native, mode: Mode::Live },
+    Setup { engine: EngineId::Native, mode: Mode::Mix },
+    Setup { engine: EngineId::Rvc, mode: Mode::Live },
+    Setup { engine: EngineId::Rvc, mode: Mode::Mix },
+];
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -79,8 +113,8 @@ struct Flags {
 pub struct Instance {
     session: Arc<Session>,
     telemetry: Arc<Telemetry>,
-    /// By mode: live, mix.
-    delays: [Delays; 2],
+    /// By engine and mode: native live and mix, RVC live and mix.
+    delays: [Delays; 4],
     flags: Arc<Flags>,
     messages: Sender<Message>,
     loader: Option<JoinHandle<()>>,
@@ -93,11 +127,13 @@ impl Instance {
     /// # Errors
     /// The system's own when it gives no thread.
     pub fn start(backend: Box<dyn Backend>, session: Arc<Session>, telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
+        // Threads run in this module from here on.
+        crate::onnx::pin_own_module();
         let flags = Arc::new(Flags::default());
         ending::register(&flags);
         let (messages, inbox): (_, Receiver<Message>) = channel();
         let (commands, command_inbox) = channel();
-        let delays = [backend.delays(Mode::Live), backend.delays(Mode::Mix)];
+        let delays = SETUPS.map(|setup| backend.delays(setup));
 
         // The worker needs the loader's handle to wake it and the loader the worker's: the loader waits for a message
         // first, so it is started first and learns the worker by channel.
@@ -125,12 +161,9 @@ impl Instance {
         Ok(Self { session, telemetry, delays, flags, messages, loader: Some(loader), worker: Some(worker) })
     }
 
-    /// Latency and tail of the engine of a mode; known before it is built.
-    pub fn delays(&self, mode: Mode) -> Delays {
-        self.delays[match mode {
-            Mode::Live => 0,
-            Mode::Mix => 1,
-        }]
+    /// Times of an engine; known before it is built.
+    pub fn delays(&self, setup: Setup) -> Delays {
+        self.delays[SETUPS.iter().position(|known| *known == setup).unwrap_or(0)]
     }
 
     /// The session of this instance.

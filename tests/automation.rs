@@ -18,8 +18,10 @@ const RATE: u32 = 48_000;
 const RAMP: usize = 480;
 
 /// The values that the tests change.
-const DEFAULTS: [(&str, &str); 13] = [
+const DEFAULTS: [(&str, &str); 15] = [
     ("Voice", "1"),
+    ("Voice B", "2"),
+    ("Morph", "0"),
     ("Transpose", "0"),
     ("Auto-register", "on"),
     ("Formant", "0"),
@@ -126,6 +128,37 @@ fn voice_and_transpose_act_on_the_audio_that_entered_with_them() {
         let output = play(&mut host, &input, &events);
         assert_same(&output, &wanted, &format!("events at {at}"));
     }
+}
+
+#[test]
+fn a_drawn_morph_is_the_same_in_any_blocks_and_makes_no_step() {
+    let (mut host, input) = offline();
+    let latency = host.latency();
+    let first = default_params();
+    // From voice A to another one and back, off the grid of the hops, then a jump.
+    let mut points: Vec<(usize, usize, f32)> = (0..20).map(|turn| (1_001 + 311 * turn, 3, 5.0 * turn as f32)).collect();
+    points.extend((0..20).map(|turn| (8_003 + 173 * turn, 3, 100.0 - 5.0 * turn as f32)));
+    points.extend([(13_007, 3, 100.0), (18_011, 3, 0.0)]);
+    let mut events = Vec::new();
+    let mut wanted = vec![(0, first)];
+    for (at, slot, percent) in points {
+        events.push(host.event(at, "Voice B", &slot.to_string()));
+        events.push(host.event(at, "Morph", &percent.to_string()));
+        wanted.push((at, HopParams { voice_b_slot: slot - 1, morph: percent / 100.0, ..first }));
+    }
+    let output = play(&mut host, &input, &events);
+    assert_same(&output, &converted(&input, RATE, Mode::Live, latency, &wanted), "the morph");
+
+    let mut own = 0.0_f32;
+    for voice in ["1", "3"] {
+        let events = [host.event(0, "Voice", voice)];
+        let steady = play(&mut host, &input, &events);
+        assert!(steady != output);
+        own = own.max(largest_step(&steady));
+    }
+    let peak = output.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    let limit = own + 2.0 * peak / RAMP as f32;
+    assert!(largest_step(&output) <= limit, "a step of {} beside {own}", largest_step(&output));
 }
 
 #[test]

@@ -86,6 +86,9 @@ fn wrong_usage_is_code_2_and_help_is_0() {
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--formant=-7"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--block", "0"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--mode", "fast"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--morph", "50"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--voice-b", "Quartz"],
+        &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--voice-b", "Quartz", "--morph", "101"],
         &["verify"],
         &["verify", "a.wav", "--wrong-keys", "-1"],
         &["convert", "a.wav", "-o", "b.wav", "--voice", "none", "--no-profile", "--profile", "x"],
@@ -305,6 +308,28 @@ fn inspect_describes_audio_files() {
 }
 
 #[test]
+fn a_morph_is_reported_and_marked_with_the_voice_that_has_more_of_it() {
+    let folder = Folder::new();
+    let input = folder.sing("in.wav", CD, 12 * 44_100);
+    let morphed = |name: &str, percent: &str| {
+        let output = folder.text(name);
+        let voices = ["--voice", "Quartz", "--voice-b", "Basalt", "--morph", percent];
+        let more = ["--no-profile", "--no-content", "--json"];
+        let report = json(&coffre(&[&["convert", &input, "-o", &output], &voices[..], &more].concat()));
+        assert_eq!((&report["voice"], &report["voice_b"]), (&"Quartz".into(), &"Basalt".into()), "{report}");
+        let finding = json(&coffre(&["verify", &output, "--json"]))["findings"][0].clone();
+        (report["morph"].as_f64(), finding["voice_hash"].as_u64().expect("a hash"), output)
+    };
+    let [little, much, all] = ["30", "70", "100"].map(|percent| morphed(&format!("{percent}.flac"), percent));
+    assert_eq!([little.0, much.0, all.0], [Some(30.0), Some(70.0), Some(100.0)]);
+    assert!(little.1 != much.1 && much.1 == all.1);
+    let alone = folder.text("alone.flac");
+    let said = coffre(&["convert", &input, "-o", &alone, "--voice", "Basalt", "--no-profile", "--no-content"]);
+    assert!(said.status.success(), "{said:?}");
+    assert!(std::fs::read(&alone).expect("written") == std::fs::read(&all.2).expect("written"), "100 % is voice B");
+}
+
+#[test]
 fn verify_finds_what_convert_marks_and_says_so_in_words_and_json() {
     let folder = Folder::new();
     let input = folder.sing("in.wav", CD, 12 * 44_100);
@@ -403,7 +428,7 @@ fn every_embedded_voice_sings_aligned_with_the_input() {
     let folder = Folder::new();
     let (_, input) = read(Path::new(&vocal()));
     let names = names_of_embedded_voices();
-    assert_eq!(names.len(), 4);
+    assert_eq!(names.len(), 8);
     let mut outputs = Vec::new();
     for name in &names {
         let said = coffre(&["convert", &vocal(), "-o", &folder.text("out.wav"), "--voice", name]);

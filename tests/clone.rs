@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use coffre::voice::VoiceParts;
 use coffre::voice::package::Package;
-use coffre::voice::{ConsentGround, Extras, Library, Origin, Voice, VoiceError};
+use coffre::voice::{Bank, BankFrame, ConsentGround, Extras, KEY_LEN, Library, Manifest, Origin, Voice, VoiceError};
 use serde_json::Value;
 
 /// A speaker of the test data, 5 s, twice: enough for a voice.
@@ -149,6 +150,81 @@ fn kept_recordings_make_the_voice_anew() {
     home.clone(&["--name", "Without", "-o", &without]);
     let words = home.bad(4, &["clone", &without, "--no-content", "--name", "Y", "-o", &two]);
     assert!(words.contains("enrolment/recordings.flac"), "{words}");
+}
+
+/// A short voice with a bank: the first frames of one that comes with Coffre.
+fn own_voice(home: &Home) -> String {
+    let file = home.text("mine.coffre");
+    home.good(&["voices", "export", "Quartz", "-o", &file]);
+    let quartz = open(&file);
+    let bank = quartz.bank();
+    let frame = |at: usize| BankFrame {
+        key: std::array::from_fn(|n| f32::from(bank.keys()[at * KEY_LEN + n]) / bank.key_scale()),
+        shape: bank.shape(at),
+        f0_hz: bank.f0_hz(at),
+    };
+    let parts = VoiceParts { bank: Bank::quantise(&(0..800).map(frame).collect::<Vec<_>>()), ..quartz.parts() };
+    let manifest = Manifest { name: "Mine".into(), ..quartz.manifest().clone() };
+    std::fs::write(&file, Voice::write(manifest, &parts).expect("a voice")).expect("written");
+    file
+}
+
+#[test]
+fn an_improved_voice_stands_beside_the_old_one() {
+    let home = Home::new();
+    let out = home.text("better.coffre");
+    let file = own_voice(&home);
+    let before = std::fs::read(&file).expect("there");
+    let report = home.json(&["improve", &file, "-o", &out, "--json"]);
+    assert_eq!(std::fs::read(&file).expect("there"), before, "the old one stays as it is");
+    let better = open(&out);
+    assert_eq!(report["resumed_at"], 0.0);
+    assert_eq!((better.name(), report["id"].as_str()), ("Mine (improved)", Some(better.id().to_string().as_str())));
+    assert_eq!(better.manifest().improved_from, Some(open(&file).id().to_string()));
+    assert!(home.good(&["inspect", &out]).contains("improved     from"));
+    assert!(home.bad(4, &["improve", &out]).contains("already"));
+    assert!(home.bad(4, &["improve", "Nobody"]).contains("Nobody"));
+    home.good(&["voices", "import", &out]);
+    let names = home.json(&["voices", "--json"]);
+    assert!(names.as_array().expect("a list").iter().any(|voice| voice["name"] == "Mine (improved)"));
+    home.good(&["convert", &vocal(), "-o", &home.text("out.wav"), "--voice", &out, "--no-content", "--no-profile"]);
+    let bare = home.text("bare.coffre");
+    home.clone(&["--name", "Bare", "-o", &bare]);
+    assert!(home.bad(4, &["improve", &bare]).contains("no bank"));
+}
+
+#[test]
+fn a_killed_improvement_goes_on_where_it_was() {
+    let home = Home::new();
+    let (whole, resumed) = (home.text("whole.coffre"), home.text("resumed.coffre"));
+    let file = own_voice(&home);
+    home.good(&["improve", &file, "-o", &whole, "-q"]);
+    let mut child = home.command(&["improve", &file, "-o", &resumed, "-q"]).spawn().expect("started");
+    let folder = home.voices_folder().join(".improving");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let kept = || {
+        std::fs::read_dir(&folder)
+            .is_ok_and(|files| files.flatten().any(|f| f.file_name().to_string_lossy().ends_with(".work")))
+    };
+    while !kept() {
+        assert!(child.try_wait().expect("asked").is_none(), "it ended before anything was kept");
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(!Path::new(&resumed).exists());
+    let report = home.json(&["improve", &file, "-o", &resumed, "--json"]);
+    assert!(report["resumed_at"].as_f64() > Some(0.0), "{report}");
+    assert_eq!(std::fs::read(&resumed).expect("there"), std::fs::read(&whole).expect("there"));
+    assert!(!kept(), "what is done is cleared away");
+    // The library never saw anything of it.
+    assert!(
+        Library::scan_folders(&[(Origin::User, home.voices_folder())])
+            .entries()
+            .iter()
+            .all(|e| e.origin == Origin::Embedded)
+    );
 }
 
 #[test]

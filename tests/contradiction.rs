@@ -28,7 +28,7 @@ impl ActivateContext<Coffre> for Context {
     fn plugin_api(&self) -> PluginApi {
         PluginApi::Standalone
     }
-    fn execute(&self, (): ()) {}
+    fn execute(&self, _task: fn()) {}
     fn set_latency_samples(&self, samples: u32) {
         self.latency.set(samples);
     }
@@ -39,8 +39,8 @@ impl ProcessContext<Coffre> for Context {
     fn plugin_api(&self) -> PluginApi {
         PluginApi::Standalone
     }
-    fn execute_background(&self, (): ()) {}
-    fn execute_gui(&self, (): ()) {}
+    fn execute_background(&self, _task: fn()) {}
+    fn execute_gui(&self, _task: fn()) {}
     fn transport(&self) -> &Transport {
         &self.transport
     }

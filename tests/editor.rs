@@ -3,6 +3,12 @@
 #![cfg(feature = "plugin")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "editor/cloning.rs"]
+mod cloning;
+#[path = "editor/device.rs"]
+mod device;
+#[path = "editor/listening.rs"]
+mod listening;
 #[path = "editor/raster.rs"]
 mod raster;
 #[path = "editor/stage.rs"]
@@ -79,10 +85,16 @@ fn nothing_overlaps_or_is_cut_at_any_size() {
     long.slots[0] = Some(named("e5", &name));
     long.device = "GPU: a graphics card with quite a long commercial name, second of two".into();
     long.reading.late_hops = 4321;
+    let mut learned = lively();
+    learned.reading.profile = ProfileState::Learned;
     for size in [LEAST_SIZE, DEFAULT_SIZE, (1100.0, 560.0), (890.0, 1200.0), (2400.0, 1500.0)] {
-        for (what, model) in
-            [("lively", lively()), ("troubled", troubled()), ("long", long.clone()), ("empty", EditorModel::default())]
-        {
+        for (what, model) in [
+            ("lively", lively()),
+            ("troubled", troubled()),
+            ("long", long.clone()),
+            ("learned", learned.clone()),
+            ("empty", EditorModel::default()),
+        ] {
             let mut stage = Stage::new(model, size, 1.0);
             stage.rest(12);
             assert_in_order(&mut stage, &format!("{what} at {size:?}"));
@@ -148,6 +160,49 @@ fn a_click_on_a_slot_moves_the_voice_parameter() {
 }
 
 #[test]
+fn voice_b_is_chosen_from_the_list_and_never_takes_the_place_of_voice_a() {
+    let to_slot = |slot: f32| {
+        let value = slot / 15.0;
+        [Deed::Begin(Control::VoiceB), Deed::Set(Control::VoiceB, value), Deed::End(Control::VoiceB)]
+    };
+    let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
+    let place = stage.place("B: 2");
+    stage.click(place);
+    // Into its own slot.
+    let place = stage.place("Cedar");
+    stage.click(place);
+    assert_eq!(std::mem::take(&mut stage.actions), [Action::PutVoice(1, named("c3", "Cedar"))]);
+    // A slot that has the voice already.
+    let place = stage.place("Birch");
+    stage.click(place);
+    assert_eq!(stage.controls.deeds.borrow_mut().split_off(0), to_slot(0.0));
+    assert_eq!(stage.actions, []);
+    // Both ends point at slot 1 now: a free one.
+    let place = stage.place("Amber");
+    stage.click(place);
+    assert_eq!(std::mem::take(&mut stage.actions), [Action::PutVoice(2, named("a1", "Amber"))]);
+    assert_eq!(stage.controls.deeds.borrow_mut().split_off(0), to_slot(2.0));
+    let place = stage.place("Slot 9");
+    stage.click(place);
+    assert_eq!(*stage.controls.deeds.borrow(), to_slot(8.0));
+    let place = stage.place("Empty slot of A");
+    stage.click(place);
+    assert_eq!(stage.actions, [Action::EmptySlot(0)]);
+}
+
+#[test]
+fn the_header_names_both_voices_of_a_morph() {
+    let mut stage = Stage::new(lively(), LEAST_SIZE, 1.0);
+    stage.controls.values.borrow_mut().insert(Control::Morph, 0.4);
+    let shapes = stage.frame(Vec::new()).shapes;
+    assert!(texts(&shapes).iter().any(|(text, ..)| text == "Birch → Dune, 40 %"));
+    assert_in_order(&mut stage, "morph");
+    stage.controls.values.borrow_mut().insert(Control::VoiceB, 0.0);
+    let shapes = stage.frame(Vec::new()).shapes;
+    assert!(texts(&shapes).iter().any(|(text, ..)| text == "Birch"), "one voice in both ends");
+}
+
+#[test]
 fn search_narrows_the_list_and_enter_takes_the_marked_voice() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
     let place = stage.place("Search for a voice");
@@ -156,7 +211,8 @@ fn search_narrows_the_list_and_enter_takes_the_marked_voice() {
     stage.write("m");
     let names: Vec<String> = stage.nodes().into_iter().map(|(_, name, _)| name).collect();
     assert!(names.iter().any(|name| name.starts_with("Amber")));
-    assert!(!names.iter().any(|name| name.starts_with("Birch")), "{names:?}");
+    // The chosen voice stays on its own strip; of the list's other rows none is left.
+    assert!(!names.iter().any(|name| name.starts_with("Dune")), "{names:?}");
     stage.key(Key::Enter, Modifiers::NONE);
     assert_eq!(stage.actions, [Action::PutVoice(0, named("a1", "Amber"))]);
 }
@@ -310,6 +366,9 @@ fn tab_reaches_every_control_and_each_has_a_name() {
         "Bypass",
         "Auto-register",
         "Delay: Live",
+        "Watermark",
+        "Morph",
+        "B: 2 · Dune",
         "If late: Silence",
         "Slot 16: empty",
         "Search for a voice",
@@ -337,6 +396,26 @@ fn learning_is_shown_and_can_be_started_again() {
         stage.click(place);
         assert_eq!(stage.actions.pop(), Some(action));
     }
+}
+
+#[test]
+fn a_watermark_that_is_off_is_said_plainly() {
+    let mut stage = Stage::new(lively(), LEAST_SIZE, 1.0);
+    let says_off = |stage: &mut Stage| {
+        let shapes = stage.frame(Vec::new()).shapes;
+        texts(&shapes).iter().any(|(text, ..)| text == "Watermark off")
+    };
+    assert!(!says_off(&mut stage));
+    let place = stage.place("Watermark");
+    stage.click(place);
+    let expected = [Deed::Begin(Control::Watermark), Deed::Set(Control::Watermark, 0.0), Deed::End(Control::Watermark)];
+    assert_eq!(*stage.controls.deeds.borrow(), expected);
+    assert!(says_off(&mut stage));
+    assert_in_order(&mut stage, "watermark off");
+    // Also while one clones.
+    let place = stage.place("Clone");
+    stage.click(place);
+    assert!(says_off(&mut stage));
 }
 
 #[test]
@@ -371,100 +450,18 @@ fn an_empty_library_says_where_voices_go() {
     assert!(texts(&shapes).iter().any(|(text, ..)| text == "Nothing matches “zzz”"));
 }
 
-/// Pictures for a person to look at; also proves that the whole is drawn at two densities.
-/// The lively editor with the cloning panel open at a stage of its job.
-fn cloning(stage: Option<CloneStage>, size: (f32, f32)) -> Stage {
-    let mut model = lively();
-    let check = Check {
-        seconds: 42.0,
-        usable_seconds: 31.0,
-        voiced_seconds: 24.0,
-        snr_db: Some(27.0),
-        clipped_per_minute: 31.0,
-        decay_s: Some(0.7),
-        tonal_pauses: Some(0.1),
-        speaker_distance: Some(0.4),
-        median_f0_hz: 165.0,
-        range_hz: [125.0, 217.0],
-        phone_coverage: Some(0.8),
-        missing_phones: ["AW", "JH", "OY", "TH", "ZH"].map(str::to_owned).to_vec(),
-        line: Some("Joy could hear the thunder while the children slept in the warm house."),
-    };
-    model.clone = stage.map(|stage| JobState { stage, progress: 0.6, check });
-    let mut stage = Stage::new(model, size, 1.0);
-    let place = stage.place("Clone");
-    stage.click(place);
-    stage.rest(3);
-    stage
-}
-
-#[test]
-fn cloning_asks_whose_voice_it_is_before_anything_is_made() {
-    let mut stage = cloning(None, DEFAULT_SIZE);
-    let place = stage.place("Path of the recordings");
-    stage.click(place);
-    stage.write("/tmp/kate.wav");
-    stage.key(Key::Enter, Modifiers::NONE);
-    assert_eq!(stage.actions, [Action::StartClone(vec!["/tmp/kate.wav".into()])]);
-
-    let mut stage = cloning(Some(CloneStage::Ready), DEFAULT_SIZE);
-    let make = stage.place("Make the voice");
-    stage.click(make);
-    assert_eq!(stage.actions, [], "neither name nor ground is given");
-    let place = stage.place("Name of the voice");
-    stage.click(place);
-    stage.write("Kate");
-    stage.click(make);
-    assert_eq!(stage.actions, [], "no ground is chosen beforehand");
-    let place = stage.place("They agreed in writing");
-    stage.click(place);
-    stage.click(make);
-    assert_eq!(stage.actions, [], "words are needed");
-    let place = stage.place("Who agreed");
-    stage.click(place);
-    stage.write("Kate, on paper");
-    stage.click(make);
-    let answers = Answers {
-        name: "Kate".into(),
-        ground: Some(ConsentGround::WrittenConsent),
-        statement: "Kate, on paper".into(),
-        keeps_recordings: false,
-    };
-    assert_eq!(stage.actions, [Action::MakeVoice(answers)]);
-    stage.actions.clear();
-    let place = stage.place("Close");
-    stage.click(place);
-    assert_eq!(stage.actions, [Action::CancelClone]);
-}
-
-#[test]
-fn the_cloning_panel_is_in_order_at_every_stage() {
-    let done = CloneStage::Done { name: "Kate".into(), id: VoiceId::of(b"kate") };
-    let failed = CloneStage::Failed("kate.wav is not a WAV or FLAC file that can be read. Convert it first".into());
-    let stages = [("listening", CloneStage::Listening), ("ready", CloneStage::Ready), ("making", CloneStage::Making)];
-    let stages = stages.into_iter().chain([("done", done), ("failed", failed)]).map(|(what, s)| (what, Some(s)));
-    for (what, job) in stages.chain([("choose", None)]) {
-        for size in [LEAST_SIZE, DEFAULT_SIZE] {
-            let mut stage = cloning(job.clone(), size);
-            assert_in_order(&mut stage, &format!("{what} at {size:?}"));
-            if let Some(folder) = std::env::var_os("COFFRE_EDITOR_PICTURES") {
-                let file = std::path::Path::new(&folder).join(format!("clone-{what}-{}.ppm", size.0));
-                stage.picture().save(&file).unwrap();
-            }
-        }
-    }
-}
-
 #[test]
 fn pictures_are_drawn_at_one_and_two_pixels_per_point() {
     let folder = std::env::var_os("COFFRE_EDITOR_PICTURES").map(std::path::PathBuf::from);
     let mut learned = lively();
     learned.reading.profile = ProfileState::Learned;
+    let unmarked = learned.clone();
     let scenes = [
         ("lively", lively(), DEFAULT_SIZE),
         ("troubled", troubled(), LEAST_SIZE),
         ("empty", EditorModel::default(), DEFAULT_SIZE),
         ("learned", learned, (1280.0, 800.0)),
+        ("unmarked", unmarked, LEAST_SIZE),
     ];
     for (name, model, size) in scenes {
         for scale in [1.0, 2.0] {
@@ -476,6 +473,10 @@ fn pictures_are_drawn_at_one_and_two_pixels_per_point() {
                 let place = stage.place("Formant") - vec2(0.0, 4.0);
                 stage.click(place);
                 stage.write("-2.5");
+            }
+            if name == "unmarked" {
+                stage.controls.values.borrow_mut().insert(Control::Morph, 0.4);
+                stage.controls.values.borrow_mut().insert(Control::Watermark, 0.0);
             }
             if name == "learned" {
                 stage.controls.values.borrow_mut().insert(Control::Transpose, 0.75);

@@ -10,39 +10,44 @@ use std::path::Path;
 ///
 /// Beyond the drawing: `params` makes the audio path's `Controls`, `onnx` flushes denormals, and the `worker` asks
 /// `onnx` for the runtime to say why there is none.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("plugin", &["audio", "bridge", "editor", "engine", "params", "worker"]),
     ("standalone", &["plugin"]),
     ("params", &["audio", "bridge", "engine"]),
     ("editor", &["bridge", "clone", "engine", "params", "voice"]),
     ("audio", &["bridge", "engine"]),
-    ("bridge", &["engine"]),
-    ("worker", &["bridge", "engine", "onnx", "voice"]),
+    ("bridge", &["engine", "voice"]),
+    ("worker", &["bridge", "engine", "onnx", "settings", "voice"]),
     ("engine", &["dsp", "onnx", "provenance", "voice"]),
     ("clone", &["audio_file", "dsp", "engine", "onnx", "voice"]),
     ("onnx", &["dsp"]),
     ("provenance", &["dsp", "voice"]),
     ("dsp", &[]),
     ("voice", &[]),
+    ("settings", &["onnx", "voice"]),
     ("audio_file", &[]),
 ];
 
 /// Where a module may name another, but only some of its items: data that crosses threads, never the engine itself.
-const ONLY_ITEMS: [(&str, &str, &[&str]); 5] = [
+const ONLY_ITEMS: [(&str, &str, &[&str]); 6] = [
     ("audio", "engine", &["HopParams"]),
-    ("bridge", "engine", &["HopParams", "HopReport", "Mode", "VOICE_SLOTS"]),
+    ("bridge", "engine", &["EngineId", "HopParams", "HopReport", "Setup", "VOICE_SLOTS"]),
+    ("bridge", "voice", &["ConsentGround"]),
     ("editor", "engine", &["VOICE_SLOTS"]),
     ("params", "audio", &["Controls", "Fallback"]),
     ("params", "engine", &["HopParams", "Mode", "VOICE_SLOTS"]),
 ];
 
+/// Reads a download on a thread of its own, which alone can be given up when nothing comes any more.
+const TRANSFER: &str = "cli/models/transfer.rs";
+
 /// Words, and the modules or files that alone may hold them.
 ///
 /// Locks and atomics: `bridge` has what the audio thread shares with others; the `worker`'s two threads talk by standard
-/// channels that no third one sees, and so do those of `clone`, far from any audio; sessions and voices are shared by all
+/// channels that no third one sees, and so do those of `clone` and of the editor's file window and pictures, far from any audio; sessions and voices are shared by all
 /// instances behind locks in `onnx` and `voice/library.rs`; the framework's trait asks for a lock around the window size
-/// in `params.rs`.
-const ONLY_IN: [(&[&str], &[&str]); 10] = [
+/// in `params.rs`; two files of `plugin` keep the framework's and the host's threads apart.
+const ONLY_IN: [(&[&str], &[&str]); 12] = [
     (&["ort"], &["onnx"]),
     (&["ringbuf", "atomic_float"], &["bridge"]),
     (&["nice_plug"], &["plugin", "params", "standalone", "editor/window.rs"]),
@@ -50,14 +55,34 @@ const ONLY_IN: [(&[&str], &[&str]); 10] = [
     (&["symphonia", "hound", "flacenc"], &["audio_file"]),
     (
         &["Mutex", "RwLock", "Condvar", "mpsc", "AtomicBool", "AtomicU32", "AtomicU64", "AtomicUsize", "AtomicF32"],
-        &["bridge", "worker", "onnx", "voice/library.rs", "params.rs", "clone/cloner.rs", "clone/job.rs"],
+        &[
+            "bridge",
+            "worker",
+            "onnx",
+            "voice/library.rs",
+            "params.rs",
+            "clone/cloner.rs",
+            "clone/job.rs",
+            "plugin/restart.rs",
+            "plugin/stillness.rs",
+            "clone/improve/job.rs",
+            "editor/dialog.rs",
+            "editor/portrait.rs",
+            "clone/listen.rs",
+            TRANSFER,
+        ],
     ),
     (&["RwLock"], &["params.rs"]),
     // A latency is summed where its terms have names; everybody else asks for `stream()` or `total()`.
     (&["resampler_in", "resampler_out"], &["engine/latency.rs"]),
     (&["set_latency_samples"], &["plugin.rs"]),
-    // On the audio thread waiting has one place, for hosts that render; `worker` waits for its threads to end.
-    (&["sleep", "yield_now"], &["audio/wet.rs", "worker", "onnx", "cli"]),
+    // On the audio thread waiting has one place, for hosts that render; `worker` waits for its threads to end, and a
+    // cloning job, on its own thread, for the track.
+    (&["sleep", "yield_now"], &["audio/wet.rs", "worker", "onnx", "cli", "clone/job.rs", "plugin/restart.rs"]),
+    // A window for files waits for a person: only where nobody waits for it.
+    (&["rfd"], &["editor/dialog.rs"]),
+    // What decodes pictures of any origin stands where they are bounded.
+    (&["image"], &["editor/portrait.rs"]),
 ];
 
 /// Words that must not stand in a module.
@@ -192,7 +217,7 @@ fn modules_name_only_what_the_arrows_allow() {
 
 #[test]
 fn the_command_line_shares_the_engine_and_not_the_plugin() {
-    let allowed = ["audio_file", "clone", "dsp", "engine", "onnx", "provenance", "voice"];
+    let allowed = ["audio_file", "clone", "dsp", "engine", "onnx", "provenance", "settings", "voice"];
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| ["main", "cli"].contains(&source.module())) {
         let paths = source.paths("coffre::");

@@ -21,6 +21,8 @@ use signals::vowel;
 
 const PARAMS: HopParams = HopParams {
     voice_slot: 0,
+    voice_b_slot: 1,
+    morph: 0.0,
     transpose_st: 0.0,
     auto_register: true,
     formant_st: 0.0,
@@ -38,7 +40,15 @@ fn tree(path: &str) -> std::path::PathBuf {
 }
 
 fn engine(mode: Mode, content: Option<ContentEncoder>) -> NativeEngine {
-    let mut engine = NativeEngine::new(mode, content, SourceProfile::population());
+    with_voice(NativeEngine::new(mode, content, SourceProfile::population()))
+}
+
+/// An engine with all graphs of its mode.
+fn complete_engine(mode: Mode) -> NativeEngine {
+    with_voice(NativeEngine::open(runtime(), mode, SourceProfile::population()).expect("its graphs ship"))
+}
+
+fn with_voice(mut engine: NativeEngine) -> NativeEngine {
     let voice = Voice::open(&tree("models/voices/quartz.coffre")).expect("a voice of the tree opens");
     engine.set_voice(0, Some(Arc::new(voice)));
     engine
@@ -57,8 +67,7 @@ fn the_shipped_graph_shapes_the_sound_and_repeats_after_reset() {
     assert_eq!(rate, 48_000);
     let input = &speech[..144_000];
     for mode in [Mode::Live, Mode::Mix] {
-        let content = ContentEncoder::new(runtime()).expect("it ships");
-        let mut with = engine(mode, Some(content));
+        let mut with = complete_engine(mode);
         let (first, reports) = run(&mut with, input);
         let sure = reports.iter().filter(|report| report.confidence > 0.3).count();
         assert!(sure > reports.len() / 5, "{sure} of {} frames are understood", reports.len());
@@ -68,6 +77,44 @@ fn the_shipped_graph_shapes_the_sound_and_repeats_after_reset() {
         assert!(first.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()), "{mode:?}");
         let (without, _) = run(&mut engine(mode, None), input);
         assert!(first != without, "{mode:?}: retrieval changes nothing");
+    }
+}
+
+#[test]
+fn the_ends_of_a_morph_are_its_voices_bit_for_bit() {
+    let (speech, _) = read_mono(&tree("tests/data/vocal.flac"), 60.0).expect("test data");
+    let input = &speech[..96_000];
+    let voice = |name: &str| {
+        let path = tree("models/voices").join(name);
+        Some(Arc::new(Voice::open(&path).expect("a voice of the tree opens")))
+    };
+    let output = |mode, [a, b]: [&str; 2], morph: f32| {
+        let mut engine = complete_engine(mode);
+        engine.set_voice(0, if a.is_empty() { None } else { voice(a) });
+        engine.set_voice(1, if b.is_empty() { None } else { voice(b) });
+        let params = HopParams { morph, is_marked: true, ..PARAMS };
+        let (out, marks): (Vec<Vec<f32>>, Vec<_>) = input
+            .chunks_exact(HOP_LEN)
+            .map(|hop| {
+                let mut out = vec![0.0; HOP_LEN];
+                engine.process_hop(&params, hop, &mut out).expect("it works");
+                (out, engine.mark().expect("it is marked"))
+            })
+            .unzip();
+        (out.concat(), marks)
+    };
+    let (a, b) = ("quartz.coffre", "basalt.coffre");
+    for mode in [Mode::Live, Mode::Mix] {
+        let (alone_a, alone_b) = (output(mode, [a, ""], 0.0), output(mode, [b, ""], 0.0));
+        assert!(output(mode, [a, b], 0.0) == alone_a, "{mode:?}: 0 %");
+        assert!(output(mode, [a, b], 1.0) == alone_b, "{mode:?}: 100 %");
+        assert!(output(mode, [a, ""], 0.7) == alone_a, "{mode:?}: there is no voice B");
+        assert!(output(mode, [a, a], 0.7) == alone_a, "{mode:?}: voice B is voice A");
+        let half = output(mode, [a, b], 0.5);
+        assert!(half.0 != alone_a.0 && half.0 != alone_b.0);
+        // The mark names the voice that has more of the sound.
+        assert_eq!(half.1.last(), alone_a.1.last());
+        assert_eq!(output(mode, [a, b], 0.6).1.last(), alone_b.1.last());
     }
 }
 

@@ -55,11 +55,11 @@ fn message() -> String {
     let backend = Box::new(NativeBackend::with_folders(Vec::new()));
     let instance = Instance::start(backend, session, telemetry.clone()).expect("threads");
     let slack = 512;
-    let delays = instance.delays(coffre::engine::Mode::Live);
+    let delays = instance.delays(coffre::engine::Mode::Live.into());
     let latency = coffre::engine::latency::Latency::new(RATE, delays.latency_len, slack);
     let _link = instance.attach(coffre::bridge::link::LinkConfig {
         host_rate: RATE,
-        mode: coffre::engine::Mode::Live,
+        setup: coffre::engine::Mode::Live.into(),
         stream_latency: latency.stream(),
         slack,
         ring_len: 10_000,

@@ -3,15 +3,23 @@
 #[path = "rvc/command.rs"]
 mod command;
 mod common;
+#[path = "rvc/content.rs"]
+mod content;
 #[path = "rvc/engine.rs"]
 mod engine;
 #[path = "rvc/hostile.rs"]
 mod hostile;
+#[path = "rvc/pitch.rs"]
+mod pitch_line;
+#[path = "rvc/rmvpe_stand_in.rs"]
+mod rmvpe_stand_in;
+#[path = "rvc/stand_in.rs"]
+mod stand_in;
 
 use std::path::PathBuf;
 
 use coffre::engine::Mode;
-use coffre::engine::rvc::generator::{Generator, Window};
+use coffre::engine::rvc::generator::{Generator, Network, Window};
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::net::{self, Probe};
 use coffre::engine::rvc::retrieval::{self, Neighbour};
@@ -140,7 +148,7 @@ fn the_pipeline_after_the_features_equals_the_reference_with_the_same_noise() {
     let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
     let voice = import_rvc(&fixture("rvc_v2_40k.pth"), None).expect("a voice");
     let geometry = Geometry { block: 10, crossfade: 2, margin: 3, context: 30, mode: Mode::Live };
-    let mut generator = Generator::new(runtime, &voice, 0, geometry).expect("it loads");
+    let mut generator = Generator::new(Network::new(runtime, &voice, 0).expect("it loads"), geometry);
     let wanted = expected("rvc_pipeline");
     let window = geometry.window();
     let phone = wave(window * 768, 0.37);

@@ -12,8 +12,10 @@ use std::sync::OnceLock;
 
 use coffre::engine::Mode;
 use coffre::engine::profile::SourceProfile;
-use coffre::voice::Voice;
-use coffre::worker::backend::embedded_voices;
+use coffre::voice::library::Origin;
+use coffre::voice::{ConsentGround, Voice};
+use coffre::worker::Backend as _;
+use coffre::worker::backend::{NativeBackend, embedded_voices};
 use host::{Host, Pace};
 use reference::{assert_same, converted, default_params, rms};
 use serde_json::{Value, json};
@@ -157,7 +159,7 @@ fn values_out_of_range_or_of_another_kind_do_no_harm() {
         [json!(1e39), json!(-1e39), json!(1e9), json!(-1e9), json!(i32::MAX), json!(i32::MIN), json!(i64::MAX)];
     let others = [json!(null), json!(true), json!("live"), json!([1]), json!({"a": 1}), json!("\u{0}")];
     let ids: Vec<String> = parse(&new_host().save())["params"].as_object().expect("params").keys().cloned().collect();
-    assert_eq!(ids.len(), 13);
+    assert_eq!(ids.len(), 15);
     for value in values.iter().chain(&others) {
         let mut host = new_host();
         let state = edited(|json| {
@@ -225,6 +227,46 @@ fn a_missing_voice_is_kept_and_named() {
 }
 
 #[test]
+fn a_missing_voice_b_is_kept_and_named_and_changes_nothing() {
+    let voices = json!([embedded_voices()[0], { "name": "Somebody Gone", "id": "0".repeat(64) }]);
+    let mut host = new_host();
+    assert!(host.load(&with_field("voices", &voices)));
+    host.set("Voice B", "2");
+    host.set("Morph", "60");
+    assert!(host.text_now("Voice B").contains("Somebody Gone"), "{}", host.text_now("Voice B"));
+    let output = assert_sound(&mut host, "without voice B");
+    assert_same(&output, &assert_sound(&mut new_host(), "plain"), "voice A alone");
+    let state = host.save();
+    assert_eq!(field(&state, "voices"), voices, "nothing is lost");
+    let mut later = new_host();
+    assert!(later.load(&state));
+    assert_eq!((later.text_now("Morph"), later.save()), ("60.0 %".to_owned(), state));
+}
+
+#[test]
+fn a_stated_origin_goes_into_the_file_and_the_old_hash_still_finds_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let embedded = Voice::open(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/voices/quartz.coffre"));
+    let embedded = embedded.expect("an embedded voice");
+    let manifest = coffre::voice::Manifest { name: "Mystery".to_owned(), consent: None, ..embedded.manifest().clone() };
+    std::fs::write(folder.path().join("mystery.coffre"), renamed(&embedded, manifest)).expect("a voice file");
+    let mut backend = NativeBackend::with_folders(vec![(Origin::User, folder.path().to_owned())]);
+    let found = |backend: &mut NativeBackend| {
+        let choices = backend.scan();
+        choices.into_iter().find(|choice| choice.voice.name == "Mystery").expect("it is there")
+    };
+    let old = found(&mut backend);
+    assert_eq!(old.consent, "");
+    let stated = backend.state_origin(&old.voice, ConsentGround::LicensedData, " CC0 ").expect("it is written");
+    let new = found(&mut backend);
+    assert_eq!((new.consent.as_str(), &new.voice), ("CC0", &stated));
+    assert_ne!(old.voice.id, new.voice.id);
+    assert!(backend.load_voice(&old.voice, Mode::Live.into()).is_ok(), "a session of before finds it");
+    // What comes with Coffre is not changed.
+    assert!(backend.state_origin(&embedded_voices()[0], ConsentGround::OwnVoice, "mine").is_err());
+}
+
+#[test]
 fn a_voice_deleted_while_it_plays_plays_on() {
     let path = folder().join("Passing.coffre");
     let embedded = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/voices");
@@ -268,6 +310,7 @@ fn a_voice_deleted_while_it_plays_plays_on() {
 /// The same voice under another manifest.
 fn renamed(voice: &Voice, manifest: coffre::voice::Manifest) -> Vec<u8> {
     let parts = coffre::voice::VoiceParts {
+        absolute_share: 0.0,
         bank: voice.bank().clone(),
         shapes: voice.shapes().clone(),
         restoration: voice.restoration().clone(),

@@ -1,12 +1,15 @@
 //! A corpus of hostile voice files: thousands of deterministic mutations of good ones. Every case is an error or the
 //! same voice, never a panic, and takes no more memory than its size explains.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::io::{Cursor, Read as _, Write as _};
+use std::io::{Cursor, Write as _};
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 mod common;
+#[path = "common/container.rs"]
+mod container;
+#[path = "common/counting.rs"]
+mod counting;
 
 use coffre::engine::profile::SourceProfile;
 use coffre::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
@@ -16,37 +19,11 @@ use coffre::voice::{
     Signer, Voice, VoiceError, VoiceParts,
 };
 use common::Random;
+use container::unpack;
+use counting::{IN_USE, PEAK};
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
-
-/// Counts the bytes in use and their peak.
-#[cfg_attr(all(feature = "alloccheck", debug_assertions), expect(dead_code, reason = "see `ALLOCATOR`"))]
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged; the counters are beside it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = IN_USE.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(now, Relaxed);
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-// With `alloccheck` the framework has its own there, and memory is not counted.
-#[cfg(not(all(feature = "alloccheck", debug_assertions)))]
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use zip::{CompressionMethod, ZipWriter};
 
 /// Memory that opening a small file may take whatever it claims: decompressor, manifest, members and their copies.
 const MOST_MEMORY: usize = 16 << 20;
@@ -74,6 +51,7 @@ fn good(is_signed: bool) -> Vec<u8> {
         bandwidth_hz: 20_000.0,
         voiced_seconds: 1.0,
         previous_ids: vec!["a".repeat(64)],
+        improved_from: Some("b".repeat(64)),
         members: Vec::new(),
     };
     let frame = |i: usize| BankFrame {
@@ -82,6 +60,7 @@ fn good(is_signed: bool) -> Vec<u8> {
         f0_hz: if i.is_multiple_of(4) { 0.0 } else { 150.0 },
     };
     let parts = VoiceParts {
+        absolute_share: 0.25,
         bank: Bank::quantise(&(0..60).map(frame).collect::<Vec<_>>()),
         shapes: MeanShapes { voiced: [-5.0; SHAPE_BANDS], unvoiced: [-4.0; SHAPE_BANDS] },
         restoration: Restoration { mean: [[-5.0; SHAPE_BANDS]; 2], ratio: [[1.2; SHAPE_BANDS]; 2] },
@@ -281,18 +260,6 @@ fn walk(value: &serde_json::Value, place: String, places: &mut Vec<String>) {
 
 fn hash(data: &[u8]) -> String {
     Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unpack(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).expect("a zip");
-    let count = archive.len();
-    let read = |index| {
-        let mut entry = archive.by_index(index).expect("an entry");
-        let mut data = Vec::new();
-        entry.read_to_end(&mut data).expect("readable");
-        (entry.name().expect("a name").into_owned(), data)
-    };
-    (0..count).map(read).collect()
 }
 
 fn pack(members: &[(String, Vec<u8>)]) -> Vec<u8> {

@@ -32,6 +32,7 @@ fn manifest(name: &str) -> Manifest {
         bandwidth_hz: 20_000.0,
         voiced_seconds: 1.0,
         previous_ids: Vec::new(),
+        improved_from: None,
         members: Vec::new(),
     }
 }
@@ -43,6 +44,7 @@ fn parts() -> VoiceParts {
         f0_hz: if i.is_multiple_of(4) { 0.0 } else { 150.0 },
     };
     VoiceParts {
+        absolute_share: 0.0,
         bank: Bank::quantise(&(0..120).map(frame).collect::<Vec<_>>()),
         shapes: MeanShapes { voiced: [-5.0; SHAPE_BANDS], unvoiced: [-4.0; SHAPE_BANDS] },
         restoration: Restoration { mean: [[-5.0; SHAPE_BANDS]; 2], ratio: [[1.2; SHAPE_BANDS]; 2] },

@@ -9,6 +9,8 @@ from .sources import RATE, resample
 MODES = {
     "pitch shift only": ["--voice", "none", "--likeness", "0"],  # skipped when the program has no voice `none`
     "likeness 0": ["--likeness", "0"],
+    "default, singer not learned": ["--no-profile"],
+    "default, live": ["--mode", "live"],
     "default": [],
     "likeness 100": ["--likeness", "100"],
 }
@@ -26,8 +28,10 @@ def convert(coffre, source, output, voice, mode, transpose, profile=None):
     options = list(MODES[mode])
     if "--voice" not in options:
         options += ["--voice", voice]
-    command = [str(coffre), "convert", str(source), "-o", str(output), "--mode", "mix", "--transpose", str(transpose)]
-    if profile:
+    if "--mode" not in options:
+        options += ["--mode", "mix"]
+    command = [str(coffre), "convert", str(source), "-o", str(output), "--transpose", str(transpose)]
+    if profile and "--no-profile" not in options:
         options += ["--profile", str(profile)]
     result = subprocess.run(command + options, capture_output=True, text=True)
     if result.returncode or not output.exists():

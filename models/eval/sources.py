@@ -95,10 +95,10 @@ def references(speech, speaker):
 
 
 def voices(folder):
-    """Voice name to target speaker, for every voice file in `folder`."""
+    """Voice name to target speaker, for every voice file in `folder` that is of a speaker of the speech set."""
     table = json.loads(Path(__file__).with_name("voices.json").read_text())
     names = sorted(path.stem for path in folder.glob("*.coffre"))
-    return {name: table.get(name, name) for name in names}
+    return {name: table[name] for name in names if name in table}
 
 
 def resample(audio, rate):

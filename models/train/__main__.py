@@ -22,10 +22,24 @@ def parse():
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     key = stages.add_parser("key", help="fit and compare the key projections")
     key.add_argument("--name", default="live")
-    export = stages.add_parser("export", help="write models/content.onnx and the parity file")
+    key.add_argument("--leader", help="checkpoint whose keys are followed instead of fitting own ones")
+    export = stages.add_parser("export", help="write the graph for the plugin and its parity file")
     export.add_argument("--name", default="live")
     check = stages.add_parser("check", help="measure accuracy, streaming equality and cost of the exported model")
     check.add_argument("--name", default="live")
+    pairs = stages.add_parser("refine-pairs", help="convert recordings to other voices and back")
+    pairs.add_argument("--coffre", required=True, help="the `coffre` program")
+    pairs.add_argument("--part", type=int, default=0)
+    pairs.add_argument("--parts", type=int, default=1)
+    pairs.add_argument("--times", type=int, default=1, help="how often each recording, through another voice each time")
+    refine = stages.add_parser("refine", help="train the refiner")
+    refine.add_argument("--name", default="refine", help="name of the checkpoint")
+    refine.add_argument("--minutes", type=float, default=45)
+    refine.add_argument("--start", help="checkpoint to start from")
+    refine.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
+    refine.add_argument("--adversarial", type=float, default=0.0, help="weight of a judge that is trained along; 0 for none")
+    refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
+    refine_export.add_argument("--name", default="refine")
     return parser.parse_args()
 
 
@@ -47,7 +61,10 @@ def main():
     elif args.stage == "key":
         from . import keys
 
-        keys.run(speech, work, args.name)
+        if args.leader:
+            keys.run_following(speech, work, args.name, args.leader)
+        else:
+            keys.run(speech, work, args.name)
     elif args.stage == "export":
         from . import export
 
@@ -56,6 +73,18 @@ def main():
         from . import check
 
         check.run(speech, work, args.name, REPO)
+    elif args.stage == "refine-pairs":
+        from . import refine_pairs
+
+        refine_pairs.run(speech, work, args.coffre, args.part, args.parts, args.times)
+    elif args.stage == "refine":
+        from . import refine
+
+        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial)
+    elif args.stage == "refine-export":
+        from . import refine_export
+
+        refine_export.run(work, args.name, REPO)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from . import encoder, keys, labels, net
 from .data import AudioStore, load_rows
-from .export import stream, test_signal
+from .export import STEMS, stream, test_signal
 from .mel import HOP, WINDOW, mel
 
 
@@ -25,7 +25,7 @@ def run(speech, work, name, repo):
     """Print the figures of the model card."""
     torch.set_num_threads(1)
     network, saved = net.load(work / f"{name}.pt")
-    path, projection = repo / "models" / "content.onnx", np.load(work / f"{name}.key.npy")
+    path, projection = repo / "models" / f"{STEMS[network.look_ahead]}.onnx", np.load(work / f"{name}.key.npy")
     frames = mel(torch.from_numpy(test_signal(299 * HOP + WINDOW))[None])[0]
     differences = streaming_difference(network, projection, path, frames)
     print(f"streaming against whole file over {len(frames)} frames: logp {differences[0]:.1e}, key {differences[1]:.1e}")

@@ -1,4 +1,4 @@
-"""Stage 5: write `models/content.onnx` (one frame per call) and `tests/data/content_parity.json`.
+"""Stage 5: write `models/content.onnx` or `content_mix.onnx` (one frame per call) and its parity file in `tests/data`.
 
 The graph is built node by node: T = 1 is fixed, activations are `[1, C]`, the state is one flat tensor that a single
 Split takes apart. GELU's tanh form is written as x * sigmoid(2 u), which is the same function.
@@ -15,7 +15,8 @@ from . import net
 from .data import PHONES, RATE
 from .mel import BANDS, HOP, WINDOW, mel
 
-SPACE = "coffre-c0"
+SPACE = "coffre-c1"
+STEMS = {2: "content", 16: "content_mix"}
 PARITY_CALLS = 21
 
 
@@ -143,7 +144,8 @@ def stream(path, frames):
 def run(speech, work, name, repo):
     """Export checkpoint `name` with its key projection."""
     network = net.load(work / f"{name}.pt")[0]
-    path = repo / "models" / "content.onnx"
+    stem = STEMS[network.look_ahead]
+    path = repo / "models" / f"{stem}.onnx"
     onnx.save(build(network, np.load(work / f"{name}.key.npy")), path)
     frames = mel(torch.from_numpy(test_signal((PARITY_CALLS - 1) * HOP + WINDOW))[None])[0].numpy()
     logp, key = stream(path, frames)
@@ -156,7 +158,7 @@ def run(speech, work, name, repo):
         "logp": [[round(float(v), 5) for v in row] for row in logp],
         "key": [[round(float(v), 5) for v in row] for row in key],
     }
-    target = repo / "tests" / "data" / "content_parity.json"
+    target = repo / "tests" / "data" / f"{stem}_parity.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(parity) + "\n")
     print(f"export: {path.name}, {path.stat().st_size / 1e6:.1f} MB, state {network.state_len}")

@@ -89,10 +89,10 @@ def principal(speakers):
     return axes / np.sqrt(np.trace(axes @ within @ axes.T) / net.KEY_DIM)
 
 
-def same_phone(projection, queries, bank, limit=2500):
+def same_phone(projection, queries, bank, limit=2500, bank_projection=None):
     """Share (%) of the 6 nearest bank frames that carry the query's phone, over speech frames of `queries`."""
     u, _, phones = bank
-    keys = u @ projection.T
+    keys = u @ (projection if bank_projection is None else bank_projection).T
     asked = np.concatenate([q[0][q[2] > 0] for q in queries]) @ projection.T
     truth = np.concatenate([q[2][q[2] > 0] for q in queries])
     pick = np.random.default_rng(0).permutation(len(asked))[:limit]
@@ -102,6 +102,15 @@ def same_phone(projection, queries, bank, limit=2500):
         nearest = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
         hits.append((phones[nearest] == truth[part, None]).mean())
     return round(100 * float(np.mean(hits)), 1)
+
+
+def follow(leader, speakers, own):
+    """Projection `[64, features]` of `own` features that comes nearest to the leader's keys `[frames, 64]` by speaker."""
+    u = np.concatenate([own[s][0][own[s][2] > 0] for s in speakers])
+    keys = np.concatenate([leader[s][own[s][2] > 0] for s in speakers])
+    square = (u.T @ u).astype(np.float64)
+    square += np.eye(len(square)) * np.trace(square) / len(square) * 1e-3
+    return np.linalg.solve(square, (u.T @ keys).astype(np.float64)).T
 
 
 def sets(work, network, rows):
@@ -123,6 +132,36 @@ def sets(work, network, rows):
 
 def compare(projection, queries, banks):
     return {f"{q} to {b}": same_phone(projection, queries[q], banks[b]) for q in queries for b in banks}
+
+
+def run_following(speech, work, name, leader_name):
+    """Project `NAME`'s features into the space of the leader's keys, so that banks made with the leader serve both.
+
+    Least squares makes keys shorter where the features are unsure; whether they are stretched back to the leader's
+    deviation is decided by the neighbours that they find in the leader's banks."""
+    torch.set_num_threads(1)
+    leader, network = net.load(work / f"{leader_name}.pt")[0], net.load(work / f"{name}.pt")[0]
+    projection = np.load(work / f"{leader_name}.key.npy")
+    rows = load_rows(speech)
+    wanted = {s: u @ projection.T for s, (u, _, _) in gather(work, leader, training_rows(rows), FIT_SECONDS).items()}
+    own = gather(work, network, training_rows(rows), FIT_SECONDS)
+    fitted = follow(wanted, list(own), own)
+    queries, _ = sets(work, network, rows)
+    _, banks = sets(work, leader, rows)
+    spread = lambda keys: np.concatenate(list(keys)).std(0)  # noqa: E731
+    stretch = spread(wanted.values()) / spread(u @ fitted.T for u, _, _ in own.values())
+    best_score = -1.0
+    for label, power in {"as fitted": 0.0, "half stretched": 0.5, "stretched": 1.0}.items():
+        tried = fitted * (stretch**power)[:, None]
+        figures = {
+            f"{q} to {b}": same_phone(tried, queries[q], banks[b], bank_projection=projection) for q in queries for b in banks
+        }
+        print(label, figures, flush=True)
+        score = figures["native to kathleen 2 min"] + figures["accented to kathleen 2 min"]
+        if score > best_score:
+            best, best_score, chosen = tried, score, label
+    np.save(work / f"{name}.key.npy", best.astype(np.float32))
+    print("kept:", chosen)
 
 
 def run(speech, work, name):

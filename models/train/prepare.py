@@ -11,9 +11,9 @@ from .data import RATE, is_adult, load_rows
 RMS = 0.06
 
 
-def decode(path):
-    """Whole file as float mono at 16 kHz, through the `ffmpeg` command (drops the Opus pre-skip)."""
-    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-ac", "1", "-ar", str(RATE), "-f", "f32le", "-"]
+def decode(path, rate=RATE):
+    """Whole file as float mono at `rate` Hz, through the `ffmpeg` command (drops the Opus pre-skip)."""
+    command = ["ffmpeg", "-v", "error", "-threads", "1", "-i", str(path), "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"]
     return np.frombuffer(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout, dtype="<f4")
 
 

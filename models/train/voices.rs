@@ -8,6 +8,8 @@
 //! Decodes with `ffmpeg`. The last tenth of each target's utterances stays out as a reference for judging; speakers
 //! listed in `models/train/split.json` never enter the population. The same input gives the same files.
 
+mod invented;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use coffre::clone::{
     AnalysedFrame, CloneOptions, FeatureExtractor, FeatureFrame, NoiseFloor, encode, voice_from_features,
 };
+use coffre::engine::Mode;
 use coffre::engine::content::{ContentEncoder, MEL_BANDS};
 use coffre::engine::native::bands::ENV_BANDS;
 use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
@@ -23,6 +26,8 @@ use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};
 use coffre::voice::package::write_atomically;
 use coffre::voice::{Bank, BankFrame, MeanShapes, Voice};
+
+use invented::INVENTED;
 
 /// Rate of all audio here, in Hz.
 const RATE: f64 = 48_000.0;
@@ -121,15 +126,20 @@ fn main() -> Result<()> {
     let runtime = Runtime::get()?;
     let mut encoder = match &options.graph {
         Some(path) => ContentEncoder::from_graph(runtime, &std::fs::read(path)?)?,
-        None => ContentEncoder::new(runtime)?,
+        None => ContentEncoder::new(runtime, Mode::Mix)?,
     };
     let is_wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     std::fs::create_dir_all(options.models.join("voices"))?;
     for target in TARGETS.iter().filter(|target| is_wanted(target.file)) {
         build_voice(&options, &rows, target, &mut encoder).with_context(|| target.file.to_owned())?;
     }
+    let split = std::fs::read(options.models.join("train/split.json")).context("models/train/split.json is needed")?;
+    let split: Split = serde_json::from_slice(&split)?;
+    for voice in INVENTED.iter().filter(|voice| is_wanted(voice.file)) {
+        invented::build(&options, &rows, &split, voice, &mut encoder).with_context(|| voice.file.to_owned())?;
+    }
     if is_wanted("population") {
-        build_population(&options, &rows, &mut encoder).context("population")?;
+        build_population(&options, &rows, &split, &mut encoder).context("population")?;
     }
     Ok(())
 }
@@ -291,32 +301,30 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
     Ok(())
 }
 
-/// Speakers of one sex, at even distances, native ones first.
-fn population_speakers(rows: &[Row], split: &Split, sex: &str) -> Vec<Vec<Row>> {
-    let mut speakers: BTreeMap<(u8, &str), Vec<Row>> = BTreeMap::new();
+/// Rows of each speaker of one sex in these corpora, corpus by corpus. Judged speakers and children are left out.
+fn speakers_of_sex(rows: &[Row], split: &Split, sex: &str, corpora: &[&str]) -> Vec<Vec<Row>> {
+    let mut speakers: BTreeMap<(usize, &str), Vec<Row>> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.sex.as_deref() == Some(sex)) {
-        let rank = match row.corpus.as_str() {
-            "librispeech" => 0,
-            "speechocean762" if row.age.as_f64().is_some_and(|age| age >= 18.0) => 1,
-            _ => continue,
-        };
+        let Some(rank) = corpora.iter().position(|corpus| *corpus == row.corpus) else { continue };
+        if row.corpus == "speechocean762" && row.age.as_f64().is_none_or(|age| age < 18.0) {
+            continue;
+        }
         if split.validation.contains(&row.speaker) || split.judge.contains(&row.speaker) {
             continue;
         }
         speakers.entry((rank, &row.speaker)).or_default().push(row.clone());
     }
-    speakers.into_values().take(POPULATION_SPEAKERS).collect()
+    speakers.into_values().collect()
 }
 
-fn build_population(options: &Options, rows: &[Row], encoder: &mut ContentEncoder) -> Result<()> {
-    let split = std::fs::read(options.models.join("train/split.json")).context("models/train/split.json is needed")?;
-    let split: Split = serde_json::from_slice(&split)?;
+fn build_population(options: &Options, rows: &[Row], split: &Split, encoder: &mut ContentEncoder) -> Result<()> {
     let mut frames = Vec::new();
     let mut mean_key = [0.0_f32; 64];
     let mut shapes = MeanShapes { voiced: [0.0; 86], unvoiced: [0.0; 86] };
     let (mut log_f0, mut low, mut high) = (0.0_f32, f32::INFINITY, 0.0_f32);
     let mut voiced_seconds = 0.0;
-    let speakers = [population_speakers(rows, &split, "f"), population_speakers(rows, &split, "m")];
+    let mut speakers = ["f", "m"].map(|sex| speakers_of_sex(rows, split, sex, &["librispeech", "speechocean762"]));
+    speakers.iter_mut().for_each(|speakers| speakers.truncate(POPULATION_SPEAKERS));
     let count = speakers[0].len().min(speakers[1].len());
     let per_speaker = POPULATION_FRAMES / (2 * count.max(1));
     let chosen: Vec<Vec<Row>> =

@@ -21,6 +21,10 @@ const LOAD_PATIENCE: Duration = Duration::from_secs(30);
 /// block ahead is never kept waiting.
 const RENDERING_LEAD_S: f64 = 0.25;
 
+/// The same for a host that has rendered before: less than what passes before the first sound is due, so that even a
+/// worker that gets up late at the very beginning of a render is waited for.
+const RENDERING_AGAIN_LEAD_S: f64 = 0.02;
+
 /// Lead that a host may have by its own jitter, besides one block.
 const JITTER_S: f64 = 0.005;
 
@@ -41,6 +45,8 @@ pub struct Clock {
     block_len: usize,
     is_offline: bool,
     is_rendering: bool,
+    /// Whether the host has ever rendered while it claimed to play.
+    has_rendered: bool,
     /// Audio asked for minus wall time gone by, in seconds, at `last_call`.
     lead_s: f64,
     /// What our own waits took off the lead lately, in seconds. A worker slower than real time uses the lead up as
@@ -62,6 +68,7 @@ impl Clock {
             block_len,
             is_offline: false,
             is_rendering: false,
+            has_rendered: false,
             lead_s: 0.0,
             waited_s: 0.0,
             last_call: None,
@@ -70,6 +77,16 @@ impl Clock {
             checked_outside_s: 0.0,
             given_up_at: None,
         }
+    }
+
+    /// Takes over from an earlier activation that the host has rendered.
+    pub fn expect_rendering(&mut self) {
+        self.has_rendered = true;
+    }
+
+    /// Whether the host has rendered while it claimed to play.
+    pub fn has_rendered(&self) -> bool {
+        self.has_rendered
     }
 
     /// Starts again, keeping what is known about the host. [audio-thread]
@@ -94,9 +111,11 @@ impl Clock {
         // Behind the wall clock: the host paused or was late itself. Nothing to catch up with.
         self.lead_s = self.lead_s.max(0.0) + block_s * (1.0 - FORGETTING);
         self.waited_s = (self.waited_s - block_s * FORGETTING).max(0.0);
-        let longest_lead_s = RENDERING_LEAD_S + 2.0 * self.block_len as f64 / self.host_rate;
+        let promised_s = self.block_len as f64 / self.host_rate;
+        let longest_lead_s =
+            if self.has_rendered { RENDERING_AGAIN_LEAD_S + promised_s } else { RENDERING_LEAD_S + 2.0 * promised_s };
         if self.lead_s > longest_lead_s || self.waited_s > RENDERING_LEAD_S {
-            self.is_rendering = true;
+            (self.is_rendering, self.has_rendered) = (true, true);
         }
         self.check_rendering(now, block_s);
     }
@@ -208,6 +227,23 @@ mod tests {
         play(&mut clock, &mut now, 120, ten_ms, ten_ms / 10);
         assert!(clock.is_real_time());
         assert_eq!(play(&mut clock, &mut now, 50, ten_ms, ten_ms / 10), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_second_render_is_recognised_before_its_first_sound_is_due() {
+        let (mut clock, mut now) = (Clock::new(RATE, BLOCK), Instant::now());
+        clock.expect_rendering();
+        let quick = Duration::from_micros(100);
+        assert!(play(&mut clock, &mut now, 4, quick, quick / 2) >= RENDER_PATIENCE);
+        // Played for real after the export, it is not kept waiting.
+        let mut clock = Clock::new(RATE, BLOCK);
+        clock.expect_rendering();
+        let ten_ms = Duration::from_millis(10);
+        for _ in 0..200 {
+            assert_eq!(play(&mut clock, &mut now, 1, Duration::from_millis(14), ten_ms / 3), Duration::ZERO);
+            assert_eq!(play(&mut clock, &mut now, 1, Duration::from_millis(6), ten_ms / 3), Duration::ZERO);
+        }
+        assert!(clock.is_real_time());
     }
 
     /// Calls blocks of a host that is `ahead` of its sound card, or renders when `ahead` is `None`. The worker needs

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bridge::link::{AudioEnd, NoteKind, Span};
+use crate::bridge::link::{AudioEnd, LinkConfig, NoteKind, Span};
 use crate::engine::HopParams;
 
 /// Input that an engine needs after starting in the middle of a sound before its output is worth hearing, in seconds.
@@ -29,7 +29,20 @@ pub fn history_len(host_rate: u32, latency: u32, block_len: usize) -> usize {
 
 /// Samples that the rings of a link have to hold.
 pub fn ring_len(host_rate: u32, latency: u32, block_len: usize) -> usize {
-    history_len(host_rate, latency, block_len) + 2 * (f64::from(host_rate) * GIVE_UP_S) as usize + 4 * block_len
+    history_len(host_rate, latency, block_len) + 2 * give_up_len(host_rate, latency) + 4 * block_len
+}
+
+/// With so much slack an engine computes in large portions. After a break the first of them that is heard gets all of
+/// the slack: were it due at once, it would be late, and so would all that follow.
+fn portion_len(config: &LinkConfig) -> u64 {
+    let slack = u64::from(config.slack);
+    if slack < (f64::from(config.host_rate) * GIVE_UP_S) as u64 { 0 } else { slack }
+}
+
+/// Missing samples after which a stretch is given up. An engine that computes in large portions is late by as much
+/// when it is late at all; they are a part of its latency.
+fn give_up_len(host_rate: u32, slack: u32) -> usize {
+    ((f64::from(host_rate) * GIVE_UP_S) as usize).max(slack as usize)
 }
 
 /// Whether a sample of output came.
@@ -87,8 +100,8 @@ impl Wet {
         let host_rate = link.config().host_rate;
         let mut wet = Self {
             latency: u64::from(latency),
-            warm_up: (f64::from(host_rate) * WARM_UP_S) as u64,
-            give_up_len: (f64::from(host_rate) * GIVE_UP_S) as u64,
+            warm_up: (f64::from(host_rate) * WARM_UP_S) as u64 + portion_len(link.config()),
+            give_up_len: give_up_len(host_rate, link.config().slack) as u64,
             history: History::new(history_len(host_rate, latency, block_len)),
             link,
             params: HopParams::default(),
@@ -117,6 +130,11 @@ impl Wet {
     /// Whether voices and graphs are still being loaded.
     pub fn is_loading(&self) -> bool {
         !self.was_ready && !self.link.is_stopped()
+    }
+
+    /// Tells the worker whether the wall clock drives the host.
+    pub fn set_real_time(&self, is_real_time: bool) {
+        self.link.set_real_time(is_real_time);
     }
 
     /// Whether there is no engine and none will come.
@@ -191,8 +209,12 @@ impl Wet {
             return;
         }
         let position = self.history.start();
+        let is_restart = position > self.begin;
+        let due_from = position + self.latency + if is_restart { self.warm_up } else { 0 };
+        // Nothing is left out at a beginning, so that it is the same as offline.
+        let unheard = if is_restart { due_from - position - u64::from(self.link.config().slack) } else { 0 };
         if self.link.vacant_len() < self.history.len()
-            || !self.link.note(NoteKind::Start { position, epoch: self.epoch })
+            || !self.link.note(NoteKind::Start { position, epoch: self.epoch, unheard })
         {
             return;
         }
@@ -202,10 +224,7 @@ impl Wet {
         self.link.send(older);
         self.link.send(newer);
         (self.is_feeding, self.was_ready, self.missing_len) = (true, true, 0);
-        self.due_from = position + self.latency;
-        if position > self.begin {
-            self.due_from += self.warm_up;
-        }
+        self.due_from = due_from;
     }
 
     fn send_params(&mut self) {

@@ -10,7 +10,7 @@ use symphonia::core::codecs::audio::{AudioCodecId, AudioDecoder, AudioDecoderOpt
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
 use super::{AudioFileError, AudioSpec, SampleFormat};
@@ -40,18 +40,35 @@ impl AudioReader {
     /// [`AudioFileError::Unreadable`], [`AudioFileError::Unsupported`] or [`AudioFileError::Empty`].
     pub fn open(path: &Path) -> Result<Self, AudioFileError> {
         let unreadable = |source| AudioFileError::Unreadable { path: path.into(), source };
-        let unsupported = |reason: String| AudioFileError::Unsupported { path: path.into(), reason };
         let file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(unreadable(std::io::Error::from(ErrorKind::IsADirectory)));
         }
-        if metadata.len() == 0 {
+        Self::from_source(path, Box::new(file), metadata.len())
+    }
+
+    /// Opens a file that is in memory; `name` stands for its path in messages.
+    ///
+    /// # Errors
+    /// As [`AudioReader::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self, AudioFileError> {
+        let len = bytes.len() as u64;
+        Self::from_source(Path::new(name), Box::new(std::io::Cursor::new(bytes)), len)
+    }
+
+    fn from_source(path: &Path, source: Box<dyn MediaSource>, len: u64) -> Result<Self, AudioFileError> {
+        let unreadable = |source| AudioFileError::Unreadable { path: path.into(), source };
+        let unsupported = |reason: String| AudioFileError::Unsupported { path: path.into(), reason };
+        if len == 0 {
             return Err(AudioFileError::Empty { path: path.into() });
         }
+        // Whatever becomes of the source, it is not used again after a panic.
+        let source = std::panic::AssertUnwindSafe(source);
         // The decoders return errors; should one of them panic on a hostile file, that is an error as well.
-        let opened = std::panic::catch_unwind(|| {
-            let source = MediaSourceStream::new(Box::new(file), Default::default());
+        let opened = std::panic::catch_unwind(move || {
+            let std::panic::AssertUnwindSafe(source) = { source };
+            let source = MediaSourceStream::new(source, Default::default());
             let options = (FormatOptions::default(), MetadataOptions::default());
             let format = symphonia::default::get_probe().probe(&Hint::new(), source, options.0, options.1)?;
             let track = format.default_track(TrackType::Audio).ok_or(Error::Unsupported("it has no audio"))?;
@@ -204,14 +221,25 @@ impl std::fmt::Debug for AudioReader {
 /// # Errors
 /// As [`AudioReader`]; [`AudioFileError::Unsupported`] beyond `max_seconds`, so that memory stays bounded.
 pub fn read_mono(path: &Path, max_seconds: f64) -> Result<(Vec<f32>, u32), AudioFileError> {
-    let mut reader = AudioReader::open(path)?;
+    all_mono(AudioReader::open(path)?, max_seconds)
+}
+
+/// As [`read_mono`], of a file in memory; `name` stands for its path in messages.
+///
+/// # Errors
+/// As [`read_mono`].
+pub fn mono_from_bytes(name: &str, bytes: Vec<u8>, max_seconds: f64) -> Result<(Vec<f32>, u32), AudioFileError> {
+    all_mono(AudioReader::from_bytes(name, bytes)?, max_seconds)
+}
+
+fn all_mono(mut reader: AudioReader, max_seconds: f64) -> Result<(Vec<f32>, u32), AudioFileError> {
     let AudioSpec { rate, channels, .. } = reader.spec();
     let (mut mono, mut block) = (Vec::new(), Vec::new());
     while reader.read(&mut block)? {
         mono.extend(block.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32));
         if mono.len() as f64 > max_seconds * f64::from(rate) {
             let reason = format!("it is longer than {max_seconds:.0} s");
-            return Err(AudioFileError::Unsupported { path: path.into(), reason });
+            return Err(AudioFileError::Unsupported { path: reader.path, reason });
         }
     }
     Ok((mono, rate))

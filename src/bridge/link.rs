@@ -12,7 +12,7 @@ use std::thread::Thread;
 use ringbuf::traits::{Consumer as _, Observer as _, Producer as _, Split as _};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
-use crate::engine::{HopParams, Mode};
+use crate::engine::{HopParams, Setup};
 
 /// Notes that can wait between two looks of the worker; parameters are merged when it is full.
 const NOTES: usize = 1_024;
@@ -31,8 +31,8 @@ const POSITION_BITS: u32 = 48;
 pub struct LinkConfig {
     /// Rate of all samples and positions, in Hz.
     pub host_rate: u32,
-    /// How much future the engine may use.
-    pub mode: Mode,
+    /// The engine that the delay is of.
+    pub setup: Setup,
     /// Delay of the stream through the engine: see [`crate::engine::latency::Latency::stream`].
     pub stream_latency: u32,
     /// What is added to it so that the worker has time.
@@ -50,6 +50,8 @@ pub enum NoteKind {
         position: u64,
         /// The epoch that begins.
         epoch: u32,
+        /// Output samples of it that will not be heard.
+        unheard: u64,
     },
     /// Parameters from here on.
     Params(HopParams),
@@ -89,6 +91,8 @@ struct Shared {
     next_hop_at: AtomicU64,
     /// Set by the worker while there is no engine and none will come.
     is_stopped: AtomicBool,
+    /// Set by the audio thread while the wall clock drives the host.
+    is_real_time: AtomicBool,
     /// Set by either end when it goes.
     is_closed: AtomicBool,
 }
@@ -138,6 +142,11 @@ impl AudioEnd {
     /// Whether the worker has no engine and will not get one. [audio-thread]
     pub fn is_stopped(&self) -> bool {
         self.shared.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the wall clock drives the host, so that a late hop is a hole in the sound. [audio-thread]
+    pub fn set_real_time(&self, is_real_time: bool) {
+        self.shared.is_real_time.store(is_real_time, Ordering::Relaxed);
     }
 
     /// Absolute output position up to which spans of `epoch` were published, if any. [audio-thread]
@@ -223,6 +232,11 @@ impl WorkerEnd {
     /// Whether the audio thread's end is gone. [worker-thread]
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Whether the wall clock drives the host. [worker-thread]
+    pub fn is_real_time(&self) -> bool {
+        self.shared.is_real_time.load(Ordering::Relaxed)
     }
 
     /// The epoch that the audio thread wants. [worker-thread]
@@ -322,7 +336,8 @@ mod tests {
     use super::*;
 
     fn ends(ring_len: usize) -> (AudioEnd, WorkerEnd) {
-        let config = LinkConfig { host_rate: 48_000, mode: Mode::Live, stream_latency: 0, slack: 0, ring_len };
+        let setup = crate::engine::Mode::Live.into();
+        let config = LinkConfig { host_rate: 48_000, setup, stream_latency: 0, slack: 0, ring_len };
         link(config, std::thread::current())
     }
 
@@ -330,13 +345,13 @@ mod tests {
     fn notes_keep_their_place_between_the_samples() {
         let (mut audio, mut worker) = ends(64);
         audio.send(&[1.0, 2.0]);
-        assert!(audio.note(NoteKind::Start { position: 2, epoch: 1 }));
+        assert!(audio.note(NoteKind::Start { position: 2, epoch: 1, unheard: 0 }));
         audio.send(&[3.0]);
         assert_eq!(worker.note_at(1), None);
         assert_eq!(worker.next_note_at(), Some(2));
         let mut samples = [0.0; 2];
         assert_eq!(worker.receive(&mut samples), 2);
-        assert_eq!(worker.note_at(2), Some(NoteKind::Start { position: 2, epoch: 1 }));
+        assert_eq!(worker.note_at(2), Some(NoteKind::Start { position: 2, epoch: 1, unheard: 0 }));
         assert_eq!(worker.waiting_len(), 1);
     }
 

@@ -1,16 +1,21 @@
 //! What a session keeps besides parameters: which voice is in which slot, and the source profile.
 //!
-//! Shared by the plugin's saved state, the editor and the loader; the audio thread never touches it. A version number
-//! tells the loader that there is something to do, and the requests of the editor lie in a queue beside it.
+//! Shared by the plugin's saved state, the editor and the loader. A version number tells the loader that there is
+//! something to do, and the requests of the editor lie in a queue beside it. The audio thread reads one atomic word of it:
+//! which engine each slot needs.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::VOICE_SLOTS;
+use super::capture::CaptureTap;
+use super::preview::{PreviewReport, PreviewSound, PreviewSource};
+use crate::engine::{EngineId, VOICE_SLOTS};
+use crate::voice::ConsentGround;
 
 /// Longest name kept, in bytes: names come from files and saved states of any origin.
 const MAX_NAME: usize = 200;
@@ -24,6 +29,33 @@ pub struct VoiceRef {
     /// SHA-256 of the voice file in hexadecimal; finds the voice wherever it lies.
     #[serde(default)]
     pub id: String,
+    /// Whether it needs the engine of RVC voices. Saved, because the latency depends on it and the host asks for that
+    /// before the file can be looked at; the file's own word replaces it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_rvc: bool,
+}
+
+impl VoiceRef {
+    /// The engine that converts to it.
+    pub fn engine(&self) -> EngineId {
+        if self.is_rvc { EngineId::Rvc } else { EngineId::Native }
+    }
+
+    /// Whether both name the same file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.id) == (&other.name, &other.id)
+    }
+}
+
+/// What the audio thread has to know of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotNeed {
+    /// Nothing: it is empty, any engine serves.
+    Nothing,
+    /// This engine.
+    Engine(EngineId),
+    /// An RVC voice that cannot sound: see the troubles. No engine stands in for it.
+    Unusable,
 }
 
 /// What is known about a slot.
@@ -57,6 +89,12 @@ pub struct VoiceChoice {
     pub consent: String,
     /// Whether it comes with Coffre rather than from a folder.
     pub is_embedded: bool,
+    /// Its file, or the file's name if it comes with Coffre.
+    pub path: PathBuf,
+    /// Whether the file says that it carries a few seconds to listen to.
+    pub has_preview: bool,
+    /// Whether the file says that it carries a picture.
+    pub has_portrait: bool,
 }
 
 /// What the editor asks for beyond parameters.
@@ -64,10 +102,21 @@ pub struct VoiceChoice {
 pub enum Request {
     /// Look through the voice folders again.
     LookForVoices,
+    /// Let a kind of device run RVC voices, by its word, and keep that for this computer.
+    ChooseDevice(String),
     /// Forget the source profile and learn it again from what is sung next.
     LearnProfile,
     /// Forget the source profile and go back to the general one.
     ClearProfile,
+    /// Write into a voice file whose voice it is.
+    StateOrigin {
+        /// The voice.
+        voice: VoiceRef,
+        /// On what ground it may be imitated.
+        ground: ConsentGround,
+        /// The same in words.
+        statement: String,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +127,10 @@ struct Tables {
     profile_version: u64,
     library: Arc<[VoiceChoice]>,
     requests: VecDeque<Request>,
+    capture: Option<CaptureTap>,
+    preview: Option<PreviewSource>,
+    /// Number of the latest preview; 0 is none.
+    preview_number: u32,
 }
 
 /// The session of one plugin instance.
@@ -86,6 +139,8 @@ pub struct Session {
     tables: Mutex<Tables>,
     /// Grows with each change the loader has to see.
     version: AtomicU64,
+    /// By slot two bits: see [`need_bits`].
+    needs: AtomicU32,
     loader: OnceLock<Thread>,
 }
 
@@ -112,6 +167,7 @@ impl Session {
             let mut tables = self.tables();
             tables.states[slot] = if voice.is_some() { SlotState::Loading } else { SlotState::Empty };
             tables.slots[slot] = voice.map(shortened);
+            self.publish_needs(&tables);
             drop(tables);
             self.announce();
         }
@@ -129,6 +185,7 @@ impl Session {
             None => SlotState::Empty,
         });
         tables.states = states;
+        self.publish_needs(&tables);
         drop(tables);
         self.announce();
     }
@@ -138,6 +195,34 @@ impl Session {
         let mut tables = self.tables();
         if slot < VOICE_SLOTS && tables.slots[slot].as_ref() == voice {
             tables.states[slot] = state;
+            self.publish_needs(&tables);
+        }
+    }
+
+    /// Corrects which engine the voice of a slot needs, unless the voice was changed meanwhile; gives the corrected
+    /// name. [worker-thread]
+    pub fn set_slot_engine(&self, slot: usize, voice: &VoiceRef, engine: EngineId) -> VoiceRef {
+        let corrected = VoiceRef { is_rvc: engine == EngineId::Rvc, ..voice.clone() };
+        let mut tables = self.tables();
+        if let Some(Some(held)) = tables.slots.get_mut(slot)
+            && held == voice
+        {
+            held.clone_from(&corrected);
+            self.publish_needs(&tables);
+        }
+        corrected
+    }
+
+    /// What a slot needs. Neither locks nor allocates. [audio-thread]
+    pub fn need(&self, slot: usize) -> SlotNeed {
+        if slot >= VOICE_SLOTS {
+            return SlotNeed::Nothing;
+        }
+        match self.needs.load(Ordering::Relaxed) >> (2 * slot) & 3 {
+            0 => SlotNeed::Nothing,
+            1 => SlotNeed::Engine(EngineId::Native),
+            2 => SlotNeed::Engine(EngineId::Rvc),
+            _ => SlotNeed::Unusable,
         }
     }
 
@@ -186,6 +271,55 @@ impl Session {
         self.tables().requests.pop_front()
     }
 
+    /// Lets the worker record what it is given from now on; an older capture ends. [main-thread]
+    pub fn start_capture(&self, tap: CaptureTap) {
+        self.tables().capture = Some(tap);
+        self.announce();
+    }
+
+    /// The capture not yet handed to the worker. [worker-thread]
+    pub fn take_capture(&self) -> Option<CaptureTap> {
+        self.tables().capture.take()
+    }
+
+    /// Takes the way to the output of a new activation; what the old one plays ends. [main-thread]
+    pub fn set_preview(&self, source: PreviewSource) {
+        self.tables().preview = Some(source);
+    }
+
+    /// Rate in Hz that a preview must have; `None` before the first activation. [main-thread]
+    pub fn preview_rate(&self) -> Option<u32> {
+        self.tables().preview.as_ref().map(PreviewSource::rate)
+    }
+
+    /// Calls of the audio thread so far, counted round: does the host run it? [main-thread]
+    pub fn audio_calls(&self) -> u32 {
+        self.tables().preview.as_ref().map_or(0, PreviewSource::calls)
+    }
+
+    /// Lets a sound of `rate` Hz be heard instead of the one before; gives its number, or `None` when the audio runs at
+    /// another rate by now, or takes none. [main-thread]
+    pub fn play_preview(&self, samples: Box<[f32]>, rate: u32) -> Option<u32> {
+        let mut tables = self.tables();
+        let number = tables.preview_number.checked_add(1).unwrap_or(1);
+        let source = tables.preview.as_mut().filter(|source| source.rate() == rate)?;
+        let is_sent = source.play(PreviewSound { number, samples });
+        tables.preview_number = number;
+        is_sent.then_some(number)
+    }
+
+    /// Lets the preview fade out. [main-thread]
+    pub fn stop_preview(&self) {
+        if let Some(source) = &mut self.tables().preview {
+            source.stop();
+        }
+    }
+
+    /// What became of a preview. [main-thread]
+    pub fn preview_report(&self, number: u32) -> PreviewReport {
+        self.tables().preview.as_ref().map_or(PreviewReport::Over, |source| source.report(number))
+    }
+
     /// Grows with each change. [thread-safe]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -195,6 +329,12 @@ impl Session {
     pub fn set_loader(&self, loader: Thread) {
         // A second loader would be a second instance's: sessions are not shared.
         let _ = self.loader.set(loader);
+    }
+
+    fn publish_needs(&self, tables: &Tables) {
+        let slots = tables.slots.iter().zip(&tables.states).enumerate();
+        let needs = slots.map(|(slot, (voice, state))| need_bits(voice.as_ref(), *state) << (2 * slot));
+        self.needs.store(needs.fold(0, |all, bits| all | bits), Ordering::Relaxed);
     }
 
     fn announce(&self) {
@@ -207,6 +347,16 @@ impl Session {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // Every critical section leaves whole values behind, so a panic elsewhere does not spoil them.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The two bits of a slot.
+fn need_bits(voice: Option<&VoiceRef>, state: SlotState) -> u32 {
+    match voice.map(VoiceRef::engine) {
+        None => 0,
+        Some(EngineId::Native) => 1,
+        Some(EngineId::Rvc) if state == SlotState::Missing => 3,
+        Some(EngineId::Rvc) => 2,
     }
 }
 
@@ -225,7 +375,7 @@ mod tests {
     use super::*;
 
     fn voice(name: &str) -> VoiceRef {
-        VoiceRef { name: name.to_owned(), id: String::new() }
+        VoiceRef { name: name.to_owned(), ..VoiceRef::default() }
     }
 
     #[test]
@@ -235,6 +385,24 @@ mod tests {
         session.set_slot(2, Some(voice("new")));
         session.set_slot_state(2, Some(&voice("old")), SlotState::Missing);
         assert_eq!(session.slot_states()[2], SlotState::Loading);
+    }
+
+    #[test]
+    fn the_audio_thread_sees_what_a_slot_needs() {
+        let session = Session::default();
+        let rvc = VoiceRef { is_rvc: true, ..voice("rvc") };
+        session.set_slots([Some(voice("native")), Some(rvc.clone()), None]);
+        let needs = |slots: [usize; 3]| slots.map(|slot| session.need(slot));
+        let [native, other] = [EngineId::Native, EngineId::Rvc].map(SlotNeed::Engine);
+        assert_eq!(needs([0, 1, 2]), [native, other, SlotNeed::Nothing]);
+        session.set_slot_state(1, Some(&rvc), SlotState::Missing);
+        session.set_slot_state(0, Some(&voice("native")), SlotState::Missing);
+        assert_eq!(needs([0, 1, usize::MAX]), [native, SlotNeed::Unusable, SlotNeed::Nothing]);
+        assert_eq!(session.set_slot_engine(0, &voice("native"), EngineId::Rvc).engine(), EngineId::Rvc);
+        assert_eq!(session.need(0), SlotNeed::Unusable);
+        session.set_slot(15, Some(rvc));
+        assert_eq!(needs([15, 2, 3]), [other, SlotNeed::Nothing, SlotNeed::Nothing]);
+        assert!(!serde_json::to_string(&voice("native")).expect("writable").contains("is_rvc"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use atomic_float::AtomicF32;
 
+use super::device::DeviceChoice;
+
 /// Hops whose F0 is kept: about ten seconds.
 pub const F0_HISTORY_LEN: usize = 1_024;
 
@@ -26,6 +28,11 @@ pub enum RunState {
     Late = 3,
     /// The worker has stopped and tells why in a [`Trouble`]; the fallback sounds.
     Stopped = 4,
+    /// The chosen voice needs the other engine, with another delay: the host has to start the audio again. The
+    /// fallback sounds until then.
+    OtherEngine = 5,
+    /// The chosen voice cannot sound and tells why in a [`Trouble`]; the fallback sounds.
+    NoVoice = 6,
 }
 
 impl RunState {
@@ -35,6 +42,8 @@ impl RunState {
             2 => Self::Live,
             3 => Self::Late,
             4 => Self::Stopped,
+            5 => Self::OtherEngine,
+            6 => Self::NoVoice,
             _ => Self::Idle,
         }
     }
@@ -76,6 +85,15 @@ pub enum Trouble {
         /// Why.
         reason: String,
     },
+    /// An RVC voice needs a graph that Coffre does not ship.
+    FoundationMissing {
+        /// Slot, counted from 0.
+        slot: usize,
+        /// Display name of the voice.
+        name: String,
+        /// What is missing where, and the command that gets it.
+        reason: String,
+    },
     /// The engine could not be built, or failed.
     Stopped {
         /// What was caught.
@@ -83,6 +101,13 @@ pub enum Trouble {
     },
     /// The saved source profile cannot be used; the general profile serves.
     Profile {
+        /// Why.
+        reason: String,
+    },
+    /// The origin of a voice could not be written into its file.
+    Origin {
+        /// Display name.
+        name: String,
         /// Why.
         reason: String,
     },
@@ -125,6 +150,7 @@ pub struct Reading {
 #[derive(Debug, Default)]
 struct Texts {
     device: String,
+    device_choice: DeviceChoice,
     troubles: Vec<Trouble>,
 }
 
@@ -237,6 +263,16 @@ impl Telemetry {
         self.texts().device.clone()
     }
 
+    /// What was chosen to run RVC voices, and what became of it. [main-thread]
+    pub fn device_choice(&self) -> DeviceChoice {
+        self.texts().device_choice.clone()
+    }
+
+    /// Sets what [`Telemetry::device_choice`] says. [worker-thread]
+    pub fn set_device_choice(&self, choice: DeviceChoice) {
+        self.texts().device_choice = choice;
+    }
+
     /// What is missing or broken, most serious first. [main-thread]
     pub fn troubles(&self) -> Vec<Trouble> {
         self.texts().troubles.clone()
@@ -255,9 +291,12 @@ impl Telemetry {
         texts.troubles.sort_by_key(|trouble| match trouble {
             Trouble::Stopped { .. } => 0,
             Trouble::Runtime { .. } => 1,
-            Trouble::VoiceMissing { slot, .. } | Trouble::VoiceRefused { slot, .. } => 2 + slot,
+            Trouble::VoiceMissing { slot, .. }
+            | Trouble::VoiceRefused { slot, .. }
+            | Trouble::FoundationMissing { slot, .. } => 2 + slot,
             Trouble::Profile { .. } => 101,
-            Trouble::Host { .. } => 102,
+            Trouble::Origin { .. } => 102,
+            Trouble::Host { .. } => 103,
         });
     }
 

@@ -4,8 +4,10 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use coffre::clone::check::spoken;
 use coffre::clone::recording::{self, Recording};
 use coffre::clone::{Analysed, CloneError, CloneOptions, Cloner, Grade};
+use coffre::engine::Mode;
 use coffre::engine::content::ContentEncoder;
 use coffre::onnx::Runtime;
 use coffre::voice::extras::Extras;
@@ -16,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::consent::ConsentOptions;
-use super::{CliError, output};
+use super::{CliError, improve, output};
 
 /// Options of `clone`.
 #[derive(Debug, clap::Args)]
@@ -51,6 +53,13 @@ pub struct Options {
     attribution: String,
     #[command(flatten)]
     consent: ConsentOptions,
+    /// A recording of you reading "This is my own voice, and today I allow a copy of it to be made by Coffre.": says
+    /// whether it sounds like the recordings. A hint, not a proof
+    #[arg(long, value_name = "FILE")]
+    spoken_check: Option<PathBuf>,
+    /// Also make a better version, beside the instant one: see `coffre improve`
+    #[arg(long, conflicts_with_all = ["check_only", "no_content"])]
+    improve: bool,
     /// Keep the recordings in the file, so that the voice can be made anew for a later Coffre: about 3 MB a minute
     #[arg(long)]
     keep_recordings: bool,
@@ -82,13 +91,20 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let source = Source::open(options)?;
     let portrait = options.portrait.as_deref().map(read_portrait).transpose()?;
     let signer = options.sign.as_deref().map(signer).transpose()?;
-    let encoder = match options.no_content {
-        true => None,
-        false => Some(ContentEncoder::new(Runtime::get()?)?),
+    let encoder = || match options.no_content {
+        true => Ok(None),
+        false => Ok::<_, CliError>(Some(ContentEncoder::new(Runtime::get()?, Mode::Mix)?)),
     };
-    let (analysed, hashes) = analyse(options, &source.files, encoder)?;
+    let (analysed, hashes) = analyse(options, &source.files, encoder()?)?;
     let check = analysed.check.clone();
-    let mut made = None;
+    let spoken = match &options.spoken_check {
+        Some(file) => {
+            let (sentence, _) = analyse(options, std::slice::from_ref(file), encoder()?)?;
+            Some(analysed.spoken_distance(&sentence))
+        }
+        None => None,
+    };
+    let (mut made, mut improved) = (None, None);
     if !options.check_only {
         let consent = match options.consent.record(recording::recordings_sha256(&hashes))? {
             None => source.consent(),
@@ -109,20 +125,31 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         };
         write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
         let voice = Voice::from_bytes(&bytes).map_err(CliError::voice(path.display()))?;
+        improved = match options.improve {
+            // Beside a file of a given name; in the library the name says it.
+            true => {
+                let beside = options.output.as_deref().map(improve::beside);
+                Some(improve::improve(&bytes, &clone_options.name, beside, options.quiet || options.json)?)
+            }
+            false => None,
+        };
         made = Some((path, voice, bytes.len()));
     }
 
-    let findings = check.findings();
+    let mut findings = check.findings();
+    findings.extend(spoken.map(spoken::finding));
     if options.json {
         output::json(&json!({
             "recordings": source.files,
             "seconds_taken": output::rounded(start.elapsed().as_secs_f64()),
             "check": check,
             "findings": findings,
+            "spoken_distance": spoken.flatten().map(|distance| output::rounded(f64::from(distance))),
             "output": made.as_ref().map(|(path, ..)| path),
             "id": made.as_ref().map(|(_, voice, _)| voice.id().to_string()),
             "bytes": made.as_ref().map(|(.., bytes)| bytes),
             "bank_frames": made.as_ref().map(|(_, voice, _)| voice.bank().len()),
+            "improved": improved.as_ref().map(|improved| &improved.path),
             "consent": made.as_ref().map(|(_, voice, _)| voice.manifest().consent.clone()),
         }));
     } else if !options.quiet {
@@ -142,6 +169,9 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 *bytes as f64 / 1e6,
                 start.elapsed().as_secs_f64()
             ));
+            if let Some(improved) = &improved {
+                output::line(format_args!("{}: {}", improved.path.display(), improved.voice.name()));
+            }
             if voice.manifest().consent.is_none() {
                 eprintln!(
                     "coffre: the file does not say whose voice it is (origin unknown). State it with --consent, or \

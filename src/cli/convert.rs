@@ -35,6 +35,12 @@ pub struct Options {
     /// Name of a voice, a voice file, or `none` to change register and colour only
     #[arg(long, value_name = "NAME|FILE|none")]
     voice: String,
+    /// A second voice, for --morph; both of Coffre's own kind
+    #[arg(long, value_name = "NAME|FILE", requires = "morph")]
+    voice_b: Option<String>,
+    /// How far from the voice to the second one, in percent; 50 is half way in colour and register
+    #[arg(long, value_name = "PCT", requires = "voice_b", value_parser = within::<0, 100>)]
+    morph: Option<f32>,
     /// Semitones, -24 to 24; or `auto`, which moves the singer's register to the voice's; or both: `auto+2`
     #[arg(long, value_name = "ST|auto", default_value = "auto", allow_hyphen_values = true)]
     transpose: Transpose,
@@ -56,9 +62,9 @@ pub struct Options {
     /// Gain of the result, in dB
     #[arg(long, value_name = "DB", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-60, 60>)]
     output_gain: f32,
-    /// As heard live, or with more look-ahead and better sound
-    #[arg(long, value_enum, default_value = "mix")]
-    mode: ModeOption,
+    /// As the plugin sounds live or in a mix; without it as in a mix, RVC voices over longer blocks, which is faster
+    #[arg(long, value_enum)]
+    mode: Option<ModeOption>,
     /// Feed the engine blocks of this many samples, as a host would; the result is the same for all
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     block: u32,
@@ -77,6 +83,9 @@ pub struct Options {
     /// Without the inaudible watermark that `coffre verify` finds
     #[arg(long)]
     no_watermark: bool,
+    /// Without the refiner of mix mode: what the refiner is trained on
+    #[arg(long, hide = true)]
+    unrefined: bool,
     #[command(flatten)]
     rvc: RvcArgs,
     /// Print a report as JSON
@@ -86,6 +95,9 @@ pub struct Options {
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
 }
+
+/// An engine, and the profile of the singer where one counts.
+type EngineOfSinger = (Box<dyn Engine>, Option<Arc<SourceProfile>>);
 
 /// Transposition as it is typed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,10 +141,20 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         return Err(CliError::rate(&options.input, UnsupportedRate { rate: spec.rate }));
     }
     let voice = session::voice(&options.voice, options.rvc.index.as_deref())?;
+    let voice_b = match &options.voice_b {
+        Some(word) => session::voice(word, None)?,
+        None => None,
+    };
+    if voice_b.is_some() && [&voice, &voice_b].into_iter().flatten().any(|voice| voice.rvc().is_some()) {
+        return Err(CliError::Usage("only voices of Coffre's own kind can be morphed, not RVC voices".into()));
+    }
     let progress = Progress::new(options, reader.len_hint());
     let (engine, profile) = match voice.as_ref().filter(|voice| voice.rvc().is_some()) {
-        Some(voice) => (rvc_engine(options, voice, spec.rate, reader.len_hint())?, None),
-        None => native_engine(options, voice.as_ref(), &progress).map(|(engine, profile)| (engine, Some(profile)))?,
+        Some(voice) => rvc_engine(options, voice, spec.rate, reader.len_hint(), &progress)?,
+        None => {
+            let voices = [voice.as_ref(), voice_b.as_ref()];
+            native_engine(options, voices, &progress).map(|(engine, profile)| (engine, Some(profile)))?
+        }
     };
     let stream = HostStream::new(engine, spec.rate).map_err(|source| CliError::rate(&options.input, source))?;
 
@@ -164,6 +186,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let seconds = reader.position() as f64 / f64::from(spec.rate);
     let report = Report {
         voice: voice.as_deref(),
+        voice_b: voice_b.as_deref(),
         profile: profile.as_deref(),
         seconds,
         rtf: start.elapsed().as_secs_f64() / seconds,
@@ -176,21 +199,21 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The embedded engine with voice and profile.
+/// The embedded engine with voices and profile.
 fn native_engine(
     options: &Options,
-    voice: Option<&Arc<Voice>>,
+    voices: [Option<&Arc<Voice>>; 2],
     progress: &Progress,
 ) -> Result<(Box<dyn Engine>, Arc<SourceProfile>), CliError> {
-    let wants_content = voice.is_some() && !options.no_content;
-    let mode = Mode::from(options.mode);
+    let wants_content = voices.iter().any(Option::is_some) && !options.no_content;
+    let mode = native_mode(options);
     let profile = match &options.profile {
         Some(path) => session::profile(path)?,
         None if options.no_profile => SourceProfile::population(),
         None => {
             // A profile that is kept serves every voice, also where this run needs no content features.
             let learns_content = wants_content || options.save_profile.is_some() && !options.no_content;
-            let learner = session::engine(mode, learns_content, SourceProfile::population())?;
+            let learner = session::plain_engine(mode, learns_content, SourceProfile::population())?;
             let learned = learn(options, learner, progress)?;
             if let Some(path) = &options.save_profile {
                 save(path, learned.as_ref())?;
@@ -198,20 +221,59 @@ fn native_engine(
             learned.map_or_else(SourceProfile::population, Arc::new)
         }
     };
-    let mut engine = session::engine(mode, wants_content, Arc::clone(&profile))?;
+    let make = if options.unrefined { session::plain_engine } else { session::engine };
+    let mut engine = make(mode, wants_content, Arc::clone(&profile))?;
     engine.stop_learning();
-    engine.set_voice(0, voice.cloned());
+    for (slot, voice) in voices.into_iter().enumerate() {
+        engine.set_voice(slot, voice.cloned());
+    }
     Ok((Box::new(engine), profile))
 }
 
-/// The engine of RVC voices: as live, or over long blocks, since all of the file is at hand.
-fn rvc_engine(options: &Options, voice: &Arc<Voice>, rate: u32, len: Option<u64>) -> Result<Box<dyn Engine>, CliError> {
+/// The native engine's mode: everything is at hand, so the better one unless the other is asked for.
+fn native_mode(options: &Options) -> Mode {
+    options.mode.map_or(Mode::Mix, Mode::from)
+}
+
+/// The engine of RVC voices: as in the plugin's modes, or over long blocks, since all of the file is at hand.
+///
+/// Of the singer only the register counts, and only where the voice's is known.
+fn rvc_engine(
+    options: &Options,
+    voice: &Arc<Voice>,
+    rate: u32,
+    len: Option<u64>,
+    progress: &Progress,
+) -> Result<EngineOfSinger, CliError> {
     let hops = len.map_or(1_000, |len| len * 100 / u64::from(rate) + 1);
     let geometry = match options.mode {
-        ModeOption::Live => Geometry::of(Mode::Live),
-        ModeOption::Mix => Geometry::file(usize::try_from(hops).unwrap_or(usize::MAX / 2)),
+        Some(mode) => Geometry::of(mode.into()),
+        None => Geometry::file(usize::try_from(hops).unwrap_or(usize::MAX / 2)),
     };
-    rvc::engine(&options.rvc, geometry, Arc::clone(voice))
+    let mut engine = rvc::engine(&options.rvc, geometry, Arc::clone(voice))?;
+    if !options.transpose.is_auto {
+        return Ok((engine, None));
+    }
+    if voice.manifest().register_hz().is_none() {
+        if !options.quiet {
+            eprintln!(
+                "coffre: the register of {} is not known, so its pitch is the singer's; set --transpose, or import it with \
+                 --range",
+                voice.name()
+            );
+        }
+        return Ok((engine, None));
+    }
+    let profile = match &options.profile {
+        Some(path) => Some(session::profile(path)?),
+        None if options.no_profile => None,
+        None => {
+            let learner = session::plain_engine(native_mode(options), false, SourceProfile::population())?;
+            learn(options, learner, progress)?.map(Arc::new)
+        }
+    };
+    engine.set_profile(profile.clone());
+    Ok((engine, profile))
 }
 
 /// First pass: the singer's profile from the whole file, or from its beginning when that is enough. `None` when too
@@ -254,6 +316,8 @@ fn save(path: &Path, profile: Option<&SourceProfile>) -> Result<(), CliError> {
 fn params(options: &Options) -> HopParams {
     HopParams {
         voice_slot: 0,
+        voice_b_slot: 1,
+        morph: options.morph.unwrap_or(0.0) / 100.0,
         transpose_st: options.transpose.semitones,
         auto_register: options.transpose.is_auto,
         formant_st: options.formant,
@@ -286,6 +350,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 /// What was done.
 struct Report<'a> {
     voice: Option<&'a Voice>,
+    voice_b: Option<&'a Voice>,
     /// That of the singer, where the engine uses one.
     profile: Option<&'a SourceProfile>,
     seconds: f64,
@@ -304,6 +369,8 @@ impl Report<'_> {
                 "input": options.input,
                 "output": options.output,
                 "voice": self.voice.map(Voice::name),
+                "voice_b": self.voice_b.map(Voice::name),
+                "morph": options.morph.map(|share| output::rounded(f64::from(share))),
                 "seconds": output::rounded(self.seconds),
                 "rate": self.rate,
                 "format": self.format,
@@ -316,7 +383,10 @@ impl Report<'_> {
                 "clipped_samples": self.clipped,
             }));
         } else if !options.quiet {
-            let voice = self.voice.map_or("no voice", Voice::name);
+            let mut voice = self.voice.map_or("no voice", Voice::name).to_owned();
+            if let (Some(b), Some(share)) = (self.voice_b, options.morph) {
+                voice = format!("{voice}, {share} % on the way to {}", b.name());
+            }
             output::line(format_args!(
                 "{}: {:.2} s, {voice}, {:.2} x real time, {latency_ms:.1} ms of latency compensated",
                 options.output.display(),

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use coffre::engine::Mode;
 use coffre::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
 use coffre::onnx::Runtime;
+use coffre::onnx::device::{self, Device};
 use coffre::onnx::locate::Places;
+use coffre::settings;
 use coffre::voice::Library;
 use coffre::voice::library::default_folders;
 use serde_json::{Value, json};
@@ -22,8 +25,10 @@ pub struct Options {
 
 /// Checks everything; the exit code is that of the first thing that keeps Coffre from converting.
 pub fn run(options: &Options) -> Result<(), CliError> {
+    let (settings, settings_path) = (settings::applied(), settings::path());
     let runtime = Runtime::get();
     let content = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| content(runtime));
+    let device = runtime.as_ref().ok().and_then(|runtime| device::probe(runtime).ok());
     let library = Library::scan(&[]);
     let plugins = plugins();
 
@@ -49,6 +54,14 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 Err(error) => json!({ "ok": false, "space": null, "call_ms": null, "error": error }),
             },
             "devices": runtime.as_ref().map(|runtime| runtime.devices()).unwrap_or_default(),
+            "rvc_device": {
+                "chosen": device::chosen().word(),
+                "stored": settings.device.map(Device::word),
+                "settings": settings_path,
+                "settings_trouble": Some(&settings.note).filter(|note| !note.is_empty()),
+                "runs_on": device.map(Device::word),
+                "trouble": device::trouble(),
+            },
             "voices": library.entries().iter().map(voices::as_json).collect::<Vec<_>>(),
             "voice_folders": default_folders().iter().map(|(_, path)| folder(path)).collect::<Vec<_>>(),
             "plugins": plugins.iter().map(Plugin::as_json).collect::<Vec<_>>(),
@@ -61,6 +74,20 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 output::line(format_args!("ok   runs on: {}", runtime.devices().join(", ")));
             }
             Err(error) => output::line(format_args!("BAD  {error}")),
+        }
+        if let Some(device) = device {
+            output::line(format_args!("ok   RVC voices run on: {}", device.title()));
+        }
+        if let Some(reason) = device::trouble() {
+            output::line(format_args!("     not as chosen: {reason}"));
+        }
+        if let (Some(stored), Some(path)) = (settings.device, &settings_path) {
+            let overruled =
+                if device::is_fixed() { format!(", but {} decides", device::VARIABLE) } else { String::new() };
+            output::line(format_args!("     chosen in {}: {}{overruled}", path.display(), stored.title()));
+        }
+        if !settings.note.is_empty() {
+            output::line(format_args!("     {}", settings.note));
         }
         match &content {
             Ok(content) => output::line(format_args!(
@@ -103,7 +130,7 @@ struct Content {
 
 /// Loads the content graph and asks it something.
 fn content(runtime: &Runtime) -> Result<Content, String> {
-    let mut encoder = ContentEncoder::new(runtime).map_err(|error| error.to_string())?;
+    let mut encoder = ContentEncoder::new(runtime, Mode::Live).map_err(|error| error.to_string())?;
     let mut frame = ContentFrame::default();
     let mut best = f64::INFINITY;
     for _ in 0..20 {

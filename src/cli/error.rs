@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use coffre::audio_file::AudioFileError;
 use coffre::clone::CloneError;
+use coffre::clone::improve::ImproveError;
 use coffre::clone::recording::RecordingError;
 use coffre::engine::EngineError;
 use coffre::engine::stream::UnsupportedRate;
@@ -41,9 +42,26 @@ pub enum CliError {
         /// What is wrong.
         source: VoiceError,
     },
+    /// A voice that cannot be improved.
+    #[error("{what}: {source}")]
+    Improve {
+        /// As the user named it.
+        what: String,
+        /// Why.
+        source: ImproveError,
+    },
     /// ONNX Runtime.
     #[error("{0}. Or convert with --no-content, which changes register and colour only and needs no runtime")]
     Runtime(#[from] RuntimeError),
+    /// A graph did not come over the network.
+    #[cfg(feature = "fetch")]
+    #[error("{address}: {reason}")]
+    Fetch {
+        /// Where it was asked for.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// A graph that the user has to bring.
     #[error("{0}")]
     Missing(String),
@@ -72,8 +90,10 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Input(_) | Self::Rate { .. } | Self::Recording(_) | Self::Clone(_) => 3,
-            Self::Voice { .. } => 4,
+            Self::Voice { .. } | Self::Improve { .. } => 4,
             Self::Runtime(_) | Self::Missing(_) | Self::Graph(_) | Self::Engine(_) => 5,
+            #[cfg(feature = "fetch")]
+            Self::Fetch { .. } => 5,
             Self::Output(_) => 6,
             Self::Unhealthy { exit_code, .. } => *exit_code,
         }

@@ -25,6 +25,9 @@ pub struct Options {
     /// What the voice is called; else as its file
     #[arg(long)]
     name: Option<String>,
+    /// Lowest and highest usual note of the voice in Hz, such as 130-520, so that auto-register knows where it belongs
+    #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
+    range: Option<[f32; 2]>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +41,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let index = options.index.clone().or_else(|| index_beside(&options.voice));
     let voice = import_rvc(&options.voice, index.as_deref()).map_err(|error| refused(error.into()))?;
     let name = options.name.clone().unwrap_or_else(|| voice.name().to_owned());
-    let manifest = Manifest { name: name.clone(), ..voice.manifest().clone() };
+    let mut manifest = Manifest { name: name.clone(), ..voice.manifest().clone() };
+    if let Some(range) = options.range {
+        // The middle of a range is its geometric mean: pitch is heard in ratios.
+        (manifest.range_hz, manifest.median_f0_hz) = (range, (range[0] * range[1]).sqrt());
+    }
     let bytes = written(manifest, &voice).map_err(refused)?;
     let path = match &options.output {
         Some(path) => path.clone(),
@@ -65,6 +72,17 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Two frequencies with a dash between them.
+fn range(text: &str) -> Result<[f32; 2], String> {
+    let wrong = || format!("`{text}` is not two frequencies in Hz, the lower one first, such as 130-520");
+    let (low, high) = text.split_once('-').ok_or_else(wrong)?;
+    let range = [low, high].map(|text| text.trim().parse::<f32>().unwrap_or(f32::NAN));
+    match range {
+        [low, high] if low >= 20.0 && low < high && high <= 4_000.0 => Ok(range),
+        _ => Err(wrong()),
+    }
+}
+
 fn written(manifest: Manifest, voice: &Voice) -> Result<Vec<u8>, VoiceError> {
     let parts = voice.rvc().ok_or_else(|| VoiceError::UnknownEngine { engine: voice.manifest().engine.clone() })?;
     Voice::write_rvc(manifest, parts)
@@ -80,4 +98,18 @@ fn default_path(name: &str) -> Result<PathBuf, CliError> {
     let plain = |c: char| if c.is_alphanumeric() || " -_.()".contains(c) { c } else { '_' };
     let file: String = name.trim().trim_start_matches('.').chars().map(plain).collect();
     Ok(folder.join(format!("{file}.{EXTENSION}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn ranges_by_table() {
+        assert_eq!(range("130-520"), Ok([130.0, 520.0]));
+        assert_eq!(range("82.4 - 330"), Ok([82.4, 330.0]));
+        for text in ["", "130", "520-130", "-5-100", "a-b", "NaN-200", "100-inf", "1-2-3", "100-100"] {
+            assert!(range(text).is_err(), "{text}");
+        }
+    }
 }

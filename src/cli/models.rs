@@ -1,5 +1,12 @@
 //! `models`: the foundation graphs that RVC voices need.
 
+#[cfg(feature = "fetch")]
+mod get;
+#[cfg(feature = "fetch")]
+mod homes;
+#[cfg(feature = "fetch")]
+mod transfer;
+
 use std::path::PathBuf;
 
 use coffre::voice::foundation::{self, Foundation};
@@ -27,9 +34,12 @@ enum Action {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Fetch a graph from its public home into the models folder; a broken download goes on where it stopped
+    #[cfg(feature = "fetch")]
+    Get(get::Options),
 }
 
-/// Lists or adds.
+/// Lists, adds or fetches.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let folder = foundation::folder()
         .ok_or_else(|| CliError::Usage("there is no home folder; set COFFRE_MODELS to a folder for models".into()))?;
@@ -38,6 +48,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             let (kind, place) = foundation::add(&folder, file).map_err(CliError::voice(file.display()))?;
             output::line(format_args!("{}: {}", place.display(), kind.purpose()));
         }
+        #[cfg(feature = "fetch")]
+        Action::Get(options) => get::run(&folder, options)?,
         Action::List { json: true } => {
             let one = |kind: Foundation| json!({ "file": kind.file_name(), "purpose": kind.purpose(), "path": foundation::find(&folder, kind) });
             output::json(&json!({ "folder": folder, "models": Foundation::ALL.map(one) }));

@@ -1,15 +1,18 @@
 //! RVC voices on the command line: their options and their engine.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coffre::engine::Engine;
 use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::geometry::Geometry;
+use coffre::engine::rvc::loaded::Foundations;
+use coffre::engine::rvc::rmvpe::{self, Rmvpe};
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
-use coffre::onnx::{Graph, GraphError, Runtime, Settings};
+use coffre::onnx::{Graph, GraphError, Runtime, Settings, device};
+use coffre::voice::foundation::Foundation;
 use coffre::voice::import::read_file;
 use coffre::voice::{Voice, VoiceId, foundation};
 
@@ -59,23 +62,28 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     let features = voice.rvc().map_or(768, coffre::voice::rvc::RvcVoice::features);
     let folder = foundation::folder().unwrap_or_default();
     let path = foundation::find_contentvec(&folder, features).ok_or_else(|| missing(features))?;
-    let bytes = read_file(&path).map_err(|error| CliError::voice(path.display())(error.into()))?;
-    let key = *VoiceId::of(&bytes).as_bytes();
-    let source = move |runtime: &'static Runtime, features: usize| -> Result<ContentVec, GraphError> {
-        let graph = Graph::open_built(runtime, contentvec::NAME, key, Settings::large(), || Ok(Cow::Borrowed(&bytes)))?;
-        ContentVec::new(graph, features)
+    let content = read(&path)?;
+    let pitch = foundation::find(&folder, Foundation::Rmvpe).as_deref().map(read).transpose()?;
+    let source = move |runtime: &'static Runtime, features: usize| -> Result<Foundations, GraphError> {
+        let pitch = pitch.as_ref().map(|bytes| Rmvpe::new(open(runtime, rmvpe::NAME, bytes)?)).transpose()?;
+        Ok(Foundations { content: ContentVec::new(open(runtime, contentvec::NAME, &content)?, features)?, pitch })
     };
     let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));
     engine.load(0, voice)?;
+    if let Some(reason) = device::trouble() {
+        eprintln!("coffre: {reason}. The processor runs the voice");
+    }
     Ok(Box::new(engine))
 }
 
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    read_file(path).map_err(|error| CliError::voice(path.display())(error.into()))
+}
+
+fn open(runtime: &Runtime, name: &'static str, bytes: &[u8]) -> Result<Arc<Graph>, GraphError> {
+    Graph::open_built(runtime, name, *VoiceId::of(bytes).as_bytes(), Settings::large(), || Ok(Cow::Borrowed(bytes)))
+}
+
 fn missing(features: usize) -> CliError {
-    let (version, layer) = if features == 256 { ("v1", 9) } else { ("v2", 12) };
-    let folder = foundation::folder().map(|folder| folder.display().to_string()).unwrap_or_default();
-    CliError::Missing(format!(
-        "an RVC {version} voice needs ContentVec (layer {layer}, {features} features) as ONNX, which is not part of \
-         Coffre and is not in {folder}. Coffre's own content encoder cannot stand in for it. Get an export, such as \
-         vec-{features}-layer-{layer}.onnx, then run `coffre models add FILE`"
-    ))
+    CliError::Missing(foundation::missing_contentvec(&foundation::folder().unwrap_or_default(), features))
 }

@@ -32,10 +32,19 @@ impl From<ModeOption> for Mode {
     }
 }
 
-/// An engine in its initial state. `wants_content` = with the content graph, which needs ONNX Runtime.
+/// An engine in its initial state, with all that belongs to its mode. `wants_content` = with its graphs, which need ONNX
+/// Runtime.
 pub fn engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> Result<NativeEngine, CliError> {
+    match wants_content {
+        true => Ok(NativeEngine::open(Runtime::get()?, mode, profile)?),
+        false => Ok(NativeEngine::new(mode, None, profile)),
+    }
+}
+
+/// An engine without refiner: to learn a singer with, and to make what the refiner is trained on.
+pub fn plain_engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> Result<NativeEngine, CliError> {
     let content = match wants_content {
-        true => Some(ContentEncoder::new(Runtime::get()?)?),
+        true => Some(ContentEncoder::new(Runtime::get()?, mode)?),
         false => None,
     };
     Ok(NativeEngine::new(mode, content, profile))

@@ -6,6 +6,7 @@
 pub mod coverage;
 pub mod room;
 pub mod speakers;
+pub mod spoken;
 
 use serde::Serialize;
 

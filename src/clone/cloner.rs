@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::check::room::Room;
-use super::check::{Check, Evidence};
+use super::check::{Check, Evidence, spoken};
 use super::features::{AnalysedFrame, FeatureExtractor, FeatureFrame, encode_with};
 use super::{CloneError, CloneOptions, preview, voice_parts};
 use crate::audio_file::flac_from_samples;
@@ -161,7 +161,7 @@ impl Cloner {
         }
         let takes = std::mem::take(&mut *lock(&self.takes));
         let check = self.measure(&takes);
-        Ok(Analysed { takes: takes.frames, space: self.space, samples: self.samples, check })
+        Ok(Analysed { takes: takes.frames, phones: takes.phones, space: self.space, samples: self.samples, check })
     }
 
     fn send(&self, piece: Piece) {
@@ -176,6 +176,7 @@ impl Cloner {
 #[derive(Debug)]
 pub struct Analysed {
     takes: Vec<Vec<FeatureFrame>>,
+    phones: Vec<Vec<u8>>,
     space: String,
     samples: Vec<i16>,
     /// The check of all recordings.
@@ -183,6 +184,13 @@ pub struct Analysed {
 }
 
 impl Analysed {
+    /// How far the voice of a sentence that was read aloud lies from that of these recordings; `None` when too little was
+    /// read. See [`spoken`].
+    pub fn spoken_distance(&self, sentence: &Self) -> Option<f32> {
+        let frames = |side: &Self| spoken::voiced_frames(&side.takes, &side.phones);
+        spoken::distance(&frames(self), &frames(sentence))
+    }
+
     /// Makes the voice file. Takes about a second for a minute of speech.
     ///
     /// # Errors

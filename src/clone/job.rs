@@ -8,9 +8,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::background::background;
+use super::captured::{Capture, Captured, Heard};
+use super::check::spoken;
 use super::recording::{Recording, audio_files, recordings_sha256};
-use super::{Analysed, Check, CloneOptions, Cloner};
+use super::{Analysed, Check, CloneOptions, Cloner, Finding, Grade};
+use crate::engine::Mode;
 use crate::engine::content::ContentEncoder;
 use crate::onnx::Runtime;
 use crate::voice::package::write_atomically;
@@ -19,14 +24,24 @@ use crate::voice::{Consent, ConsentGround, VoiceId, library};
 /// Seconds of recordings between two checks while they are read.
 const CHECK_EVERY_S: f32 = 5.0;
 
+/// Time between two looks at a capture: the ear of the check may be this late.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Seconds of a capture between two checks while it runs.
+const CHECK_CAPTURE_EVERY_S: f32 = 1.5;
+
 /// Where a job stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Stage {
     /// Reads and checks the recordings.
     #[default]
     Listening,
-    /// Everything is read: waits for [`CloneJob::make`].
+    /// Records from the track and checks what it hears.
+    Recording,
+    /// Everything is read: waits for [`CloneJob::make`], or for a sentence by [`CloneJob::hear_sentence`].
     Ready,
+    /// Hears the sentence that is read aloud.
+    Speaking,
     /// Makes the voice.
     Making,
     /// The voice is in the library.
@@ -49,6 +64,8 @@ pub struct JobState {
     pub progress: f32,
     /// The check so far.
     pub check: Check,
+    /// Whether the sentence read aloud sounds like the recordings; `None` before one was read.
+    pub spoken: Option<Finding>,
 }
 
 /// What a person says before the voice is made.
@@ -68,44 +85,73 @@ pub struct Answers {
 #[derive(Debug)]
 pub struct CloneJob {
     shared: Arc<Shared>,
-    answers: Sender<Answers>,
+    orders: Sender<Order>,
+}
+
+/// What a job that is ready may be told.
+enum Order {
+    Make(Answers),
+    Hear(Box<dyn Capture>),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<JobState>,
     is_cancelled: AtomicBool,
+    /// What was captured so far is enough.
+    is_enough: AtomicBool,
 }
 
 impl CloneJob {
     /// Starts to read recordings: files, or folders of them.
     pub fn start(recordings: Vec<PathBuf>) -> Self {
-        Self::start_with(recordings, || {
-            let runtime = Runtime::get().map_err(|error| error.to_string())?;
-            ContentEncoder::new(runtime).map(Some).map_err(|error| error.to_string())
-        })
+        Self::start_with(recordings, encoder)
+    }
+
+    /// Records from a track until the capture is complete or [`CloneJob::end_capture`] is called.
+    pub fn capture(source: Box<dyn Capture>) -> Self {
+        Self::capture_with(source, encoder)
     }
 
     /// As [`CloneJob::start`], with another source of content encoders; `None` = without.
     pub fn start_with(
         recordings: Vec<PathBuf>,
-        encoder: impl FnOnce() -> Result<Option<ContentEncoder>, String> + Send + 'static,
+        encoder: impl Fn() -> Result<Option<ContentEncoder>, String> + Send + 'static,
     ) -> Self {
+        Self::run(Stage::Listening, move |shared, inbox| {
+            let files = audio_files(&recordings).map_err(|error| error.to_string())?;
+            let cloner = Cloner::new(encoder()?).map_err(|error| error.to_string())?;
+            finish(shared, listen(shared, &files, cloner)?, inbox, &encoder)
+        })
+    }
+
+    /// As [`CloneJob::capture`], with another source of content encoders; `None` = without.
+    pub fn capture_with(
+        source: Box<dyn Capture>,
+        encoder: impl Fn() -> Result<Option<ContentEncoder>, String> + Send + 'static,
+    ) -> Self {
+        Self::run(Stage::Recording, move |shared, inbox| {
+            let cloner = Cloner::new(encoder()?).map_err(|error| error.to_string())?;
+            finish(shared, record(shared, source, cloner, true)?, inbox, &encoder)
+        })
+    }
+
+    fn run(stage: Stage, work: impl FnOnce(&Shared, &Receiver<Order>) -> Result<(), String> + Send + 'static) -> Self {
         let shared = Arc::new(Shared::default());
-        let (answers, inbox) = channel();
+        shared.state().stage = stage;
+        let (orders, inbox) = channel();
         let run = {
             let shared = shared.clone();
             move || {
-                lower_priority();
-                if let Err(reason) = work(&shared, &recordings, encoder, &inbox) {
+                if let Err(reason) = work(&shared, &inbox) {
                     shared.state().stage = Stage::Failed(reason);
                 }
             }
         };
-        if let Err(error) = std::thread::Builder::new().name("coffre-clone".to_owned()).spawn(run) {
+        if let Err(error) = background("coffre-clone", run) {
             shared.state().stage = Stage::Failed(format!("The system gives no thread: {error}."));
         }
-        Self { shared, answers }
+        Self { shared, orders }
     }
 
     /// What to show.
@@ -113,10 +159,26 @@ impl CloneJob {
         self.shared.state().clone()
     }
 
+    /// What was captured so far is enough: goes on with that.
+    pub fn end_capture(&self) {
+        self.shared.is_enough.store(true, Ordering::Relaxed);
+    }
+
     /// Makes the voice as soon as everything is read. Only the first call counts.
     pub fn make(&self, answers: Answers) {
         // A job that has ended says so in its state.
-        let _ = self.answers.send(answers);
+        let _ = self.orders.send(Order::Make(answers));
+    }
+
+    /// Hears a sentence read aloud, [`spoken::SENTENCE`], and compares it with the recordings. The result is a hint in the
+    /// state; nothing depends on it. [`CloneJob::end_capture`] ends it early. Only a job that is ready listens.
+    pub fn hear_sentence(&self, source: Box<dyn Capture>) {
+        let mut state = self.shared.state();
+        if state.stage == Stage::Ready {
+            (state.stage, state.progress, state.spoken) = (Stage::Speaking, 0.0, None);
+            self.shared.is_enough.store(false, Ordering::Relaxed);
+            let _ = self.orders.send(Order::Hear(source));
+        }
     }
 }
 
@@ -133,23 +195,54 @@ impl Shared {
     }
 }
 
-/// What the thread does. Ends early and silently when the job was dropped.
-fn work(
+fn encoder() -> Result<Option<ContentEncoder>, String> {
+    let runtime = Runtime::get().map_err(|error| error.to_string())?;
+    ContentEncoder::new(runtime, Mode::Mix).map(Some).map_err(|error| error.to_string())
+}
+
+/// What was heard and the hashes of its recordings; `None` when the job was dropped meanwhile.
+type Listened = Option<(Analysed, Vec<String>)>;
+
+/// Compares a sentence that comes from a capture. What goes wrong is a finding too: the voice can be made all the same.
+fn hear(
     shared: &Shared,
-    recordings: &[PathBuf],
-    encoder: impl FnOnce() -> Result<Option<ContentEncoder>, String>,
-    inbox: &Receiver<Answers>,
+    source: Box<dyn Capture>,
+    analysed: &Analysed,
+    encoder: &impl Fn() -> Result<Option<ContentEncoder>, String>,
+) -> Finding {
+    let hear = || -> Result<Option<f32>, String> {
+        let cloner = Cloner::new(encoder()?).map_err(|error| error.to_string())?;
+        let heard = record(shared, source, cloner, false)?;
+        Ok(heard.and_then(|(sentence, _)| analysed.spoken_distance(&sentence)))
+    };
+    hear().map_or_else(|text| Finding { topic: spoken::TOPIC, grade: Grade::Poor, text }, spoken::finding)
+}
+
+/// Waits for the answers and makes the voice. Ends early and silently when the job was dropped.
+fn finish(
+    shared: &Shared,
+    listened: Listened,
+    inbox: &Receiver<Order>,
+    encoder: &impl Fn() -> Result<Option<ContentEncoder>, String>,
 ) -> Result<(), String> {
-    let files = audio_files(recordings).map_err(|error| error.to_string())?;
-    let cloner = Cloner::new(encoder()?).map_err(|error| error.to_string())?;
-    let Some((analysed, hashes)) = listen(shared, &files, cloner)? else { return Ok(()) };
+    let Some((analysed, hashes)) = listened else { return Ok(()) };
     {
         let mut state = shared.state();
         state.check = analysed.check.clone();
         (state.stage, state.progress) = (Stage::Ready, 1.0);
     }
-    // The sender goes with the job.
-    let Ok(answers) = inbox.recv() else { return Ok(()) };
+    let answers = loop {
+        match inbox.recv() {
+            Ok(Order::Make(answers)) => break answers,
+            Ok(Order::Hear(source)) => {
+                let finding = hear(shared, source, &analysed, encoder);
+                let mut state = shared.state();
+                (state.stage, state.progress, state.spoken) = (Stage::Ready, 1.0, Some(finding));
+            }
+            // The sender goes with the job.
+            Err(_) => return Ok(()),
+        }
+    };
     shared.state().stage = Stage::Making;
     let consent = answers.ground.map(|ground| Consent {
         ground,
@@ -174,8 +267,41 @@ fn work(
     Ok(())
 }
 
-/// Reads all files; `None` when the job was dropped.
-fn listen(shared: &Shared, files: &[PathBuf], mut cloner: Cloner) -> Result<Option<(Analysed, Vec<String>)>, String> {
+/// Records until the capture ends. `shows_check` = these are the recordings, whose check is shown.
+fn record(
+    shared: &Shared,
+    mut source: Box<dyn Capture>,
+    mut cloner: Cloner,
+    shows_check: bool,
+) -> Result<Listened, String> {
+    let mut captured = Captured::new(source.rate());
+    let mut samples = Vec::new();
+    let mut next_check = CHECK_CAPTURE_EVERY_S;
+    loop {
+        let heard = source.read(&mut samples);
+        captured.push(&mut cloner, &samples);
+        shared.state().progress = source.progress();
+        if shows_check && cloner.seconds() >= next_check {
+            next_check = cloner.seconds() + CHECK_CAPTURE_EVERY_S;
+            let check = cloner.check();
+            shared.state().check = check;
+        }
+        match heard {
+            Heard::Broken(reason) => return Err(reason.to_owned()),
+            Heard::All => break,
+            Heard::Part if shared.is_enough.load(Ordering::Relaxed) => break,
+            Heard::Part if shared.is_cancelled.load(Ordering::Relaxed) => return Ok(None),
+            Heard::Part => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+    drop(source);
+    let hash = captured.end(&mut cloner);
+    let analysed = cloner.analyse().map_err(|error| error.to_string())?;
+    Ok(Some((analysed, vec![hash])))
+}
+
+/// Reads all files.
+fn listen(shared: &Shared, files: &[PathBuf], mut cloner: Cloner) -> Result<Listened, String> {
     let length = |path: &PathBuf| Recording::open(path).ok()?.seconds_hint();
     let whole = files.iter().map(length).sum::<Option<f64>>().unwrap_or(f64::INFINITY);
     let (mut samples, mut hashes) = (Vec::new(), Vec::new());
@@ -200,16 +326,6 @@ fn listen(shared: &Shared, files: &[PathBuf], mut cloner: Cloner) -> Result<Opti
     }
     let analysed = cloner.analyse().map_err(|error| error.to_string())?;
     Ok(Some((analysed, hashes)))
-}
-
-/// Lets everything else go first; threads started from here inherit it.
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    {
-        // SAFETY: plain system call on the calling thread: Linux gives each thread its own priority. Failing is
-        // harmless.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
-    }
 }
 
 #[cfg(test)]
@@ -240,6 +356,81 @@ mod tests {
         let state = wait(&job, |stage| *stage == Stage::Ready);
         assert_eq!(state.progress, 1.0);
         assert!(state.check.voiced_seconds > 3.0, "{:?}", state.check);
+    }
+
+    /// A capture that gives what it has, a piece per look.
+    struct Played {
+        pieces: Vec<Vec<f32>>,
+        len: usize,
+        at: usize,
+        last: Heard,
+    }
+
+    impl Played {
+        fn boxed(signal: &[f32], last: Heard) -> Box<Self> {
+            let pieces: Vec<_> = signal.chunks(24_000).map(<[f32]>::to_vec).collect();
+            Box::new(Self { len: pieces.len(), pieces, at: 0, last })
+        }
+    }
+
+    impl Capture for Played {
+        fn rate(&self) -> u32 {
+            48_000
+        }
+
+        fn progress(&self) -> f32 {
+            self.at as f32 / self.len as f32
+        }
+
+        fn read(&mut self, samples: &mut Vec<f32>) -> Heard {
+            samples.clear();
+            let Some(piece) = self.pieces.get(self.at) else { return self.last };
+            samples.extend_from_slice(piece);
+            self.at += 1;
+            Heard::Part
+        }
+    }
+
+    #[test]
+    fn a_capture_is_checked_while_it_runs_and_ends_when_it_is_enough() {
+        let signal = super::super::tests::vowel(210.0, 6.0);
+        let job = CloneJob::capture_with(Played::boxed(&signal, Heard::Part), || Ok(None));
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while job.state().progress < 1.0 || job.state().check.voiced_seconds < 2.0 {
+            assert!(Instant::now() < deadline, "{:?}", job.state());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(job.state().stage, Stage::Recording);
+        job.end_capture();
+        let state = wait(&job, |stage| *stage == Stage::Ready);
+        assert!(state.check.voiced_seconds > 4.0, "{:?}", state.check);
+        let all = CloneJob::capture_with(Played::boxed(&signal, Heard::All), || Ok(None));
+        assert_eq!(wait(&all, |stage| *stage == Stage::Ready).check, state.check);
+    }
+
+    #[test]
+    fn a_sentence_is_compared_before_the_voice_is_made() {
+        let [same, other] = [210.0, 120.0].map(|hz| super::super::tests::vowel(hz, 6.0));
+        let job = CloneJob::capture_with(Played::boxed(&same, Heard::All), || Ok(None));
+        let check = wait(&job, |stage| *stage == Stage::Ready).check;
+        let said = |signal: &[f32], last| {
+            job.hear_sentence(Played::boxed(signal, last));
+            let state = wait(&job, |stage| *stage == Stage::Ready);
+            assert_eq!(state.check, check, "the check stays that of the recordings");
+            state.spoken.expect("compared")
+        };
+        assert_eq!(said(&same, Heard::All).grade, Grade::Good);
+        assert_eq!(said(&other, Heard::All).grade, Grade::Poor);
+        let silent = said(&[0.0; 48_000], Heard::All);
+        assert!(silent.text.contains("Too little"), "{silent:?}");
+        assert_eq!(said(&same, Heard::Broken("It broke.")).text, "It broke.");
+        assert_eq!(said(&same, Heard::All).grade, Grade::Good, "and read again after that");
+    }
+
+    #[test]
+    fn a_broken_capture_is_said() {
+        let job = CloneJob::capture_with(Played::boxed(&[0.1; 480], Heard::Broken("It broke.")), || Ok(None));
+        wait(&job, |stage| *stage == Stage::Failed("It broke.".to_owned()));
     }
 
     #[test]

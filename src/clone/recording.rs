@@ -21,7 +21,7 @@ const MAX_FILES: usize = 10_000;
 const LEAST_CLIP: f32 = 0.25;
 
 /// Equal samples in a row that make a flat top: four at 48 kHz. The round top of a low tone has fewer.
-fn flat_top(rate: u32) -> u32 {
+pub(super) fn flat_top(rate: u32) -> u32 {
     (4 * rate).div_ceil(48_000).max(3)
 }
 
@@ -201,7 +201,7 @@ pub fn recordings_sha256(hashes: &[String]) -> Option<String> {
 
 /// Counts runs of equal samples far from zero, per channel: what clipping leaves, also when the level was lowered later.
 #[derive(Debug)]
-struct FlatTops {
+pub(super) struct FlatTops {
     /// Last sample and length of its run, per channel.
     runs: Vec<(f32, u32)>,
     /// Length of a run that counts.
@@ -210,11 +210,15 @@ struct FlatTops {
 }
 
 impl FlatTops {
-    fn new(channels: usize, least: u32) -> Self {
+    pub(super) fn new(channels: usize, least: u32) -> Self {
         Self { runs: vec![(0.0, 0); channels], least, count: 0 }
     }
 
-    fn push(&mut self, interleaved: &[f32]) {
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn push(&mut self, interleaved: &[f32]) {
         for frame in interleaved.chunks_exact(self.runs.len()) {
             for (run, &sample) in self.runs.iter_mut().zip(frame) {
                 let is_equal = (sample - run.0).abs() <= 1e-6 && sample.abs() >= LEAST_CLIP;

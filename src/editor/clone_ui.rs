@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use egui::{Align2, CornerRadius, Rect, Role, Sense, Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 
+use super::capture::CAPTURE_SECONDS;
+use super::dialog::Purpose;
 use super::model::{Action, EditorModel};
-use super::{paint, switch, theme};
+use super::{improve_ui, paint, spoken_ui, switch, theme};
+use crate::bridge::session::VoiceRef;
 use crate::clone::job::{Answers, JobState, Stage};
 use crate::clone::{Finding, Grade};
 use crate::voice::ConsentGround;
@@ -22,6 +25,12 @@ const GROUNDS: [(Option<ConsentGround>, &str, &str); 4] = [
     (None, "I do not know", "The voice will be marked “origin unknown”."),
 ];
 
+/// Index of the own voice among the grounds: only it can be checked by a sentence.
+const OWN_VOICE: usize = 0;
+
+/// Height of the form, in points.
+const FORM_HEIGHT: f32 = 142.0;
+
 /// What the panel remembers.
 #[derive(Clone, Debug, Default)]
 pub struct ClonePanel {
@@ -34,18 +43,30 @@ pub struct ClonePanel {
     /// Index into the grounds; `None` = not answered yet.
     ground: Option<usize>,
     keeps_recordings: bool,
+    /// The voice whose origin is being stated, instead of cloning.
+    stating: Option<VoiceRef>,
 }
 
 impl ClonePanel {
-    /// What was answered, once everything needed is there.
-    fn answers(&self) -> Option<Answers> {
+    /// Asks for the origin of a voice.
+    pub fn state_origin(&mut self, voice: VoiceRef) {
+        *self = Self { is_open: true, stating: Some(voice), ..Self::default() };
+    }
+
+    /// Ground and words, once everything needed is there; the ground `None` = not known.
+    fn origin(&self) -> Option<(Option<ConsentGround>, &str)> {
         let (ground, ..) = GROUNDS[self.ground?];
         let needs_words = matches!(ground, Some(ConsentGround::WrittenConsent | ConsentGround::LicensedData));
-        let statement = match (ground, self.statement.trim()) {
-            (_, "") if needs_words => return None,
-            (Some(ConsentGround::OwnVoice), "") => "The maker says: this is my own voice.",
-            (_, text) => text,
-        };
+        match (ground, self.statement.trim()) {
+            (_, "") if needs_words => None,
+            (Some(ConsentGround::OwnVoice), "") => Some((ground, "The maker says: this is my own voice.")),
+            (_, text) => Some((ground, text)),
+        }
+    }
+
+    /// What was answered, once everything needed is there.
+    fn answers(&self) -> Option<Answers> {
+        let (ground, statement) = self.origin()?;
         let name = self.name.trim();
         (!name.is_empty()).then(|| Answers {
             name: name.to_owned(),
@@ -72,39 +93,65 @@ pub fn take_drops(ui: &Ui, panel: &mut ClonePanel, actions: &mut Vec<Action>) {
     }
 }
 
-/// The panel, filling `rect`.
-pub fn clone_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, panel: &mut ClonePanel, actions: &mut Vec<Action>) {
+/// The panel, filling `rect`; `slot` is the present slot.
+pub fn clone_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    model: &EditorModel,
+    slot: usize,
+    panel: &mut ClonePanel,
+    actions: &mut Vec<Action>,
+) {
     paint::card(ui, rect);
     let ui = &mut ui.new_child(UiBuilder::new().max_rect(rect.shrink(14.0)).id_salt("clone"));
     ui.set_clip_rect(rect.intersect(ui.clip_rect()));
     let inner = ui.max_rect();
     let head = Rect::from_min_size(inner.min, vec2(inner.width(), 24.0));
-    paint::text_in(ui, head, Align2::LEFT_CENTER, "Clone a voice", theme::strong(15.0), theme::TEXT);
+    let title = if panel.stating.is_some() { "Whose voice is it?" } else { "Clone a voice" };
+    paint::text_in(ui, head, Align2::LEFT_CENTER, title, theme::strong(15.0), theme::TEXT);
     let width = switch::button_width(ui, "Close");
     let close = Rect::from_min_max(pos2(head.right() - width, head.top()), head.max);
-    let is_working = matches!(&model.clone, Some(JobState { stage: Stage::Listening | Stage::Making, .. }));
+    let is_working = matches!(&model.clone, Some(JobState { stage, .. }) if !matches!(stage, Stage::Ready | Stage::Done { .. } | Stage::Failed(_)));
     let tip = if is_working { "Stops the work; nothing is kept." } else { "" };
     if switch::button(ui, close, ui.scope_id().with("close"), "Close", tip).clicked() {
+        if panel.stating.is_none() {
+            actions.push(Action::CancelClone);
+        }
         panel.forget();
         panel.is_open = false;
-        actions.push(Action::CancelClone);
+        return;
     }
     let body = Rect::from_min_max(pos2(inner.left(), head.bottom() + 8.0), inner.max);
+    if let Some(voice) = panel.stating.clone() {
+        origin_ui(ui, body, &voice, panel, actions);
+        return;
+    }
     match &model.clone {
-        None => choose_ui(ui, body, panel, actions),
-        Some(job) => job_ui(ui, body, job, panel, actions),
+        None => choose_ui(ui, body, model, slot, panel, actions),
+        Some(job) => job_ui(ui, body, model, job, slot, panel, actions),
     }
 }
 
-fn choose_ui(ui: &mut Ui, body: Rect, panel: &mut ClonePanel, actions: &mut Vec<Action>) {
+fn choose_ui(
+    ui: &mut Ui,
+    body: Rect,
+    model: &EditorModel,
+    slot: usize,
+    panel: &mut ClonePanel,
+    actions: &mut Vec<Action>,
+) {
     let lines = "Recordings of one person, alone: WAV, AIFF or FLAC, speech or singing.\n5 s give a coarse voice, 30 s a good \
-                 one, minutes the best. Drop files on this window, or write the path of a file or folder:";
+                 one, minutes the best. Choose files, or write the path of a file or folder:";
     let text = Rect::from_min_size(body.min, vec2(body.width(), 52.0));
     paint::block_in(ui, text, lines, theme::regular(12.5), theme::DIM);
     let row = Rect::from_min_size(pos2(body.left(), text.bottom() + 8.0), vec2(body.width(), 30.0));
     let width = switch::button_width(ui, "Listen");
     let button = Rect::from_min_max(pos2(row.right() - width, row.top()), row.max);
-    let field = Rect::from_min_max(row.min, pos2(button.left() - 8.0, row.bottom()));
+    let width = switch::button_width(ui, "Choose…");
+    let choose =
+        Rect::from_min_max(pos2(button.left() - 8.0 - width, row.top()), pos2(button.left() - 8.0, row.bottom()));
+    choose_button_ui(ui, choose, "Choose…", Purpose::Recordings, model, actions);
+    let field = Rect::from_min_max(row.min, pos2(choose.left() - 8.0, row.bottom()));
     let is_entered = field_ui(ui, field, "path", "Path of the recordings", &mut panel.path);
     let tip = "Reads and checks the recordings. Nothing leaves this computer.";
     let is_clicked = switch::button(ui, button, ui.scope_id().with("listen"), "Listen", tip).clicked();
@@ -112,18 +159,125 @@ fn choose_ui(ui: &mut Ui, body: Rect, panel: &mut ClonePanel, actions: &mut Vec<
     if (is_clicked || is_entered) && !path.is_empty() {
         actions.push(Action::StartClone(vec![PathBuf::from(path)]));
     }
+
+    let text = Rect::from_min_size(pos2(body.left(), row.bottom() + 14.0), vec2(body.width(), 20.0));
+    let line = "Or record this track: the voice that goes into Coffre, alone and without effects.";
+    paint::text_in(ui, text, Align2::LEFT_CENTER, line, theme::regular(12.5), theme::DIM);
+    let label = format!("Record {CAPTURE_SECONDS} s");
+    let width = switch::button_width(ui, &label);
+    let button = Rect::from_min_size(pos2(body.left(), text.bottom() + 6.0), vec2(width, 30.0));
+    let is_on = model.reading.host_rate > 0;
+    let tip = match is_on {
+        true => "Starts with what is heard next. Nothing leaves this computer.",
+        false => "Switch the audio on in the host first.",
+    };
+    if switch::button(ui, button, ui.scope_id().with("record"), &label, tip).clicked() && is_on {
+        actions.push(Action::StartCapture);
+    }
+
+    let text = Rect::from_min_size(pos2(body.left(), button.bottom() + 14.0), vec2(body.width(), 20.0));
+    let line = "Or add a voice that exists: Coffre's own (.coffre) or one of RVC (.pth, .onnx).";
+    paint::text_in(ui, text, Align2::LEFT_CENTER, line, theme::regular(12.5), theme::DIM);
+    let width = switch::button_width(ui, "Import…");
+    let button = Rect::from_min_size(pos2(body.left(), text.bottom() + 6.0), vec2(width, 30.0));
+    choose_button_ui(ui, button, "Import…", Purpose::Voices, model, actions);
+    if let Some((said, is_good)) = &model.imported {
+        let said_rect =
+            Rect::from_min_max(pos2(button.right() + 10.0, button.top()), pos2(body.right(), button.bottom()));
+        let colour = if *is_good { theme::GOOD } else { theme::BAD };
+        paint::block_in(ui, said_rect, said, theme::regular(12.0), colour);
+        ui.interact(said_rect, ui.scope_id().with("imported"), Sense::hover()).on_hover_text(said);
+    }
+    let improve =
+        Rect::from_min_size(pos2(body.left(), button.bottom() + 14.0), vec2(body.width(), improve_ui::HEIGHT));
+    improve_ui::improve_ui(ui, improve, model, slot, actions);
 }
 
-fn job_ui(ui: &mut Ui, body: Rect, job: &JobState, panel: &mut ClonePanel, actions: &mut Vec<Action>) {
+/// A button that opens the system's window for choosing files, one at a time.
+fn choose_button_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    label: &str,
+    purpose: Purpose,
+    model: &EditorModel,
+    actions: &mut Vec<Action>,
+) {
+    let tip = match model.is_choosing {
+        true => "A window for choosing files is open.",
+        false => "Opens your system's window for choosing files. If none appears, this system has none.",
+    };
+    if switch::button(ui, rect, ui.scope_id().with(label), label, tip).clicked() && !model.is_choosing {
+        actions.push(Action::ChooseFiles(purpose));
+    }
+}
+
+/// Asks on what ground a voice may be imitated, and writes the answer into its file.
+fn origin_ui(ui: &mut Ui, body: Rect, voice: &VoiceRef, panel: &mut ClonePanel, actions: &mut Vec<Action>) {
+    let text = Rect::from_min_size(body.min, vec2(body.width(), 40.0));
+    let line = format!(
+        "The file of “{}” does not say whose voice it is. What you state is written into the file, with today's date.",
+        voice.name
+    );
+    paint::block_in(ui, text, &line, theme::regular(12.5), theme::DIM);
+    let gap = 6.0;
+    let known = &GROUNDS[..3];
+    let width = (body.width() - 2.0 * gap) / known.len() as f32;
+    for (index, (_, label, tip)) in known.iter().enumerate() {
+        let at = pos2(body.left() + (width + gap) * index as f32, text.bottom() + 8.0);
+        ground_ui(ui, Rect::from_min_size(at, vec2(width, 28.0)), index, label, tip, &mut panel.ground);
+    }
+    let statement = Rect::from_min_size(pos2(body.left(), text.bottom() + 44.0), vec2(body.width(), 28.0));
+    let hint = panel.ground.map_or("Choose one of the three above", |index| GROUNDS[index].2);
+    field_ui(ui, statement, "origin statement", hint, &mut panel.statement);
+    let button = Rect::from_min_size(pos2(body.right() - 150.0, statement.bottom() + 10.0), vec2(150.0, 28.0));
+    let answer = panel.origin().and_then(|(ground, text)| Some((ground?, text.to_owned())));
+    let tip = if answer.is_some() { "" } else { "Choose a ground, and say in words what it is." };
+    if switch::button(ui, button, ui.scope_id().with("keep origin"), "Write into the file", tip).clicked()
+        && let Some((ground, statement)) = answer
+    {
+        actions.push(Action::StateOrigin(voice.clone(), ground, statement));
+        panel.forget();
+        panel.is_open = false;
+    }
+}
+
+/// What is said while a track is recorded.
+fn recording_text(progress: f32) -> String {
+    let seconds = progress.clamp(0.0, 1.0) * CAPTURE_SECONDS as f32;
+    match seconds > 0.0 {
+        true => format!("Recording… {seconds:.0} of {CAPTURE_SECONDS} s"),
+        false => "Waiting for the track: press play in the host, or sing.".to_owned(),
+    }
+}
+
+fn job_ui(
+    ui: &mut Ui,
+    body: Rect,
+    model: &EditorModel,
+    job: &JobState,
+    slot: usize,
+    panel: &mut ClonePanel,
+    actions: &mut Vec<Action>,
+) {
     let line = Rect::from_min_size(body.min, vec2(body.width(), 20.0));
     let (text, colour) = match &job.stage {
         Stage::Listening => (format!("Listening… {:.0} %", 100.0 * job.progress.clamp(0.0, 1.0)), theme::DIM),
+        Stage::Recording => (recording_text(job.progress), theme::DIM),
         Stage::Ready => ("What was heard:".to_owned(), theme::DIM),
+        Stage::Speaking => ("Hearing the sentence…".to_owned(), theme::DIM),
         Stage::Making => ("Making the voice…".to_owned(), theme::DIM),
         Stage::Done { name, .. } => (format!("{name} is in your voices, and in the present slot."), theme::GOOD),
         Stage::Failed(_) => ("No voice was made:".to_owned(), theme::BAD),
     };
     paint::text_in(ui, line, Align2::LEFT_CENTER, &text, theme::regular(13.0), colour);
+    if job.stage == Stage::Recording {
+        let width = switch::button_width(ui, "Enough");
+        let button = Rect::from_min_size(pos2(line.right() - width, line.top() - 4.0), vec2(width, 24.0));
+        let tip = "Ends the recording here and goes on with it. 5 s give a coarse voice.";
+        if switch::button(ui, button, ui.scope_id().with("enough"), "Enough", tip).clicked() {
+            actions.push(Action::EndCapture);
+        }
+    }
     let bar = Rect::from_min_size(pos2(body.left(), line.bottom() + 4.0), vec2(body.width(), 4.0));
     ui.painter().rect_filled(bar, CornerRadius::same(2), theme::WELL);
     let share = if job.progress.is_finite() { job.progress.clamp(0.0, 1.0) } else { 0.0 };
@@ -139,13 +293,28 @@ fn job_ui(ui: &mut Ui, body: Rect, job: &JobState, panel: &mut ClonePanel, actio
         }
         return;
     }
-    let asks = matches!(job.stage, Stage::Listening | Stage::Ready);
-    let form_height = if asks { 142.0 } else { 0.0 };
+    let asks = matches!(job.stage, Stage::Listening | Stage::Recording | Stage::Ready | Stage::Speaking);
+    let hears = asks && panel.ground == Some(OWN_VOICE);
+    let is_done = matches!(job.stage, Stage::Done { .. });
+    let form_height = match (hears, asks, is_done) {
+        (true, ..) => FORM_HEIGHT + spoken_ui::HEIGHT,
+        (_, true, _) => FORM_HEIGHT,
+        (.., true) => improve_ui::HEIGHT,
+        _ => 0.0,
+    };
     let findings = Rect::from_min_max(rest.min, pos2(rest.right(), rest.bottom() - form_height));
     findings_ui(ui, findings, &job.check.findings());
     if asks {
-        let form = Rect::from_min_max(pos2(rest.left(), findings.bottom() + 6.0), rest.max);
+        let top = findings.bottom() + 6.0;
+        let form = Rect::from_min_size(pos2(rest.left(), top), vec2(rest.width(), FORM_HEIGHT - 6.0));
         form_ui(ui, form, job.stage == Stage::Ready, panel, actions);
+        if hears {
+            let spoken = Rect::from_min_max(pos2(rest.left(), form.bottom() + 6.0), rest.max);
+            spoken_ui::spoken_ui(ui, spoken, job, model.reading.host_rate > 0, actions);
+        }
+    } else if is_done {
+        let improve = Rect::from_min_max(pos2(rest.left(), findings.bottom()), rest.max);
+        improve_ui::improve_ui(ui, improve, model, slot, actions);
     }
 }
 

@@ -14,6 +14,10 @@ pub enum Control {
     Formant,
     /// How far towards the target.
     Likeness,
+    /// Voice slot that the morph leads to.
+    VoiceB,
+    /// How far from the voice to the second one.
+    Morph,
     /// Share of the converted signal.
     Mix,
     /// Gain before the conversion.
@@ -26,16 +30,20 @@ pub enum Control {
     LatencyMode,
     /// What sounds when a hop is late.
     Fallback,
+    /// Watermark on or off.
+    Watermark,
     /// Bypass on or off.
     Bypass,
 }
 
 impl Control {
     /// Every control, in the order of the keyboard focus.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::LatencyMode,
         Self::Bypass,
         Self::Voice,
+        Self::VoiceB,
+        Self::Morph,
         Self::InputGain,
         Self::Gate,
         Self::Transpose,
@@ -44,6 +52,7 @@ impl Control {
         Self::Likeness,
         Self::Mix,
         Self::OutputGain,
+        Self::Watermark,
         Self::Fallback,
     ];
 
@@ -55,12 +64,15 @@ impl Control {
             Self::AutoRegister => "Auto-register",
             Self::Formant => "Formant",
             Self::Likeness => "Likeness",
+            Self::VoiceB => "Voice B",
+            Self::Morph => "Morph",
             Self::Mix => "Mix",
             Self::InputGain => "Input gain",
             Self::OutputGain => "Output gain",
             Self::Gate => "Gate",
             Self::LatencyMode => "Delay",
             Self::Fallback => "If late",
+            Self::Watermark => "Watermark",
             Self::Bypass => "Bypass",
         }
     }
@@ -88,6 +100,10 @@ impl Control {
             Self::Likeness => {
                 "How far you go towards the other voice. Low keeps your own colour, the middle is the most natural, high comes closest to the target."
             }
+            Self::VoiceB => "Which slot the morph leads to.",
+            Self::Morph => {
+                "How far from voice A to voice B: colour, and register in whole semitones. It can be automated; an empty B changes nothing."
+            }
             Self::Mix => "Balance between your own voice (0 %) and the converted voice (100 %).",
             Self::InputGain => "Level going into Coffre. Aim for peaks around −12 dB.",
             Self::OutputGain => "Level leaving Coffre.",
@@ -99,6 +115,9 @@ impl Control {
             }
             Self::Fallback => {
                 "What you hear in the rare moment when the computer is too slow: your own voice, or nothing."
+            }
+            Self::Watermark => {
+                "An inaudible mark in the converted sound that says it was converted, and with which voice. Whoever hears your song can check it; switch it off only where you may."
             }
             Self::Bypass => "Lets your own voice through, with the same delay.",
         }

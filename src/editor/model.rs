@@ -4,11 +4,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::dialog::Purpose;
+use super::listening::ListenState;
+use super::portrait::PortraitState;
 use super::trace::PitchTrace;
+use crate::bridge::DeviceChoice;
 use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::bridge::telemetry::{Reading, Trouble};
+use crate::clone::improve::job::ImproveState;
 use crate::clone::job::{Answers, JobState};
 use crate::engine::VOICE_SLOTS;
+use crate::voice::ConsentGround;
 
 /// Everything one picture of the editor is drawn from.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +33,22 @@ pub struct EditorModel {
     pub troubles: Vec<Trouble>,
     /// What runs the graphs, in plain words: "CPU", "GPU: (its name)"; empty while unknown.
     pub device: String,
+    /// What was chosen to run RVC voices, and what became of it.
+    pub device_choice: DeviceChoice,
     /// Folder in which a person may put voices; empty when there is none.
     pub voices_folder: String,
     /// The cloning job, if there is one.
     pub clone: Option<JobState>,
+    /// The improvement, if there is one.
+    pub improve: Option<ImproveState>,
+    /// Whether the system's window for choosing files is open, or what it brought is being imported.
+    pub is_choosing: bool,
+    /// What the last import said, and whether all went well.
+    pub imported: Option<(String, bool)>,
+    /// Which voice is listened to, or why nothing is heard.
+    pub listening: ListenState,
+    /// The picture of the chosen voice.
+    pub portrait: PortraitState,
 }
 
 /// What a person asks for with the mouse or the keyboard, beyond parameters.
@@ -48,10 +66,30 @@ pub enum Action {
     LookForVoices,
     /// Read recordings for a new voice: files, or folders of them.
     StartClone(Vec<PathBuf>),
+    /// Record the track for a new voice.
+    StartCapture,
+    /// What was recorded from the track is enough.
+    EndCapture,
+    /// Open the system's window for choosing files.
+    ChooseFiles(Purpose),
+    /// Record a sentence from the track and compare it with the recordings.
+    HearSentence,
+    /// Make a voice more like itself, in the background.
+    Improve(VoiceRef),
+    /// Stop improving, or take note of its end.
+    EndImprove,
     /// Make the voice of the recordings that were read.
     MakeVoice(Answers),
+    /// Write into a voice file whose voice it is, and in words on what ground.
+    StateOrigin(VoiceRef, ConsentGround, String),
     /// Stop cloning and forget the recordings.
     CancelClone,
     /// Set the count of late hops to zero.
     ForgetLateHops,
+    /// Let a kind of device run RVC voices, by its word.
+    ChooseDevice(String),
+    /// Play the preview of a voice.
+    Listen(VoiceRef),
+    /// Stop the preview.
+    StopListening,
 }

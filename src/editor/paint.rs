@@ -86,6 +86,17 @@ pub fn tick(painter: &Painter, centre: Pos2, colour: Color32) {
     painter.add(Shape::line(points, Stroke::new(1.6, colour)));
 }
 
+/// A triangle, for listening.
+pub fn play(painter: &Painter, centre: Pos2, colour: Color32) {
+    let points = vec![centre + vec2(-3.0, -4.5), centre + vec2(4.5, 0.0), centre + vec2(-3.0, 4.5)];
+    painter.add(Shape::convex_polygon(points, colour, Stroke::NONE));
+}
+
+/// A square, for stopping.
+pub fn stop(painter: &Painter, centre: Pos2, colour: Color32) {
+    painter.rect_filled(Rect::from_center_size(centre, vec2(7.0, 7.0)), CornerRadius::same(1), colour);
+}
+
 /// A power sign, for bypass.
 pub fn power(painter: &Painter, centre: Pos2, colour: Color32) {
     let stroke = Stroke::new(1.6, colour);

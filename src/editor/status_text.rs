@@ -19,9 +19,11 @@ pub fn headline(reading: &Reading, bypassed: bool) -> (Mood, &'static str) {
         RunState::Stopped => (Mood::Bad, "Stopped"),
         RunState::Idle => (Mood::Waiting, "Waiting for the host"),
         RunState::Starting => (Mood::Waiting, "Getting ready"),
+        RunState::OtherEngine if !bypassed => (Mood::Waiting, "Waiting for a restart"),
+        RunState::NoVoice if !bypassed => (Mood::Bad, "Voice unusable"),
         _ if bypassed => (Mood::Waiting, "Bypassed"),
         RunState::Late => (Mood::Bad, "Too slow"),
-        RunState::Live => (Mood::Good, "Live"),
+        RunState::Live | RunState::OtherEngine | RunState::NoVoice => (Mood::Good, "Live"),
     }
 }
 
@@ -33,11 +35,17 @@ pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
         }
         RunState::Idle => "The host has not started the audio yet. Press play, or switch the audio on.",
         RunState::Starting => "Voices are being loaded. This takes a moment; then the other voice comes in by itself.",
+        RunState::OtherEngine if !bypassed => {
+            "This voice works in another way and has another delay, which the host must know before it plays. Most hosts start it anew by themselves; else stop and play, or switch Coffre off and on. Until then you hear your own voice or silence, as chosen under “If late”."
+        }
+        RunState::NoVoice if !bypassed => {
+            "This voice cannot sound; the message above says why. You hear your own voice or silence, as chosen under “If late”."
+        }
         _ if bypassed => "Your own voice passes through, with the same delay.",
         RunState::Late => {
             "The computer did not finish in time. Choose a larger block in the host, close other programs, or use the Mix delay."
         }
-        RunState::Live => "What you sing comes out in the other voice.",
+        RunState::Live | RunState::OtherEngine | RunState::NoVoice => "What you sing comes out in the other voice.",
     }
 }
 
@@ -89,7 +97,7 @@ pub fn profile_text(profile: ProfileState) -> String {
             // 100 % is said by `Learned` alone.
             format!("Learning the singer … {:.0} %", (share * 100.0).floor().min(99.0))
         }
-        ProfileState::Learned => "Knows the singer".to_owned(),
+        ProfileState::Learned => "Learned".to_owned(),
     }
 }
 
@@ -122,6 +130,9 @@ pub fn trouble_text(trouble: &Trouble) -> (String, String) {
             "Put its file into the voices folder and choose “Look again”, or pick another voice. The session remembers it."
                 .to_owned(),
         ),
+        Trouble::FoundationMissing { name, reason, .. } => {
+            (format!("The RVC voice “{name}” needs a part that Coffre does not bring along."), reason.clone())
+        }
         Trouble::VoiceRefused { name, reason, .. } => (
             format!("The voice “{name}” could not be opened."),
             format!("Get the file again from where it came from. ({reason})"),
@@ -133,6 +144,10 @@ pub fn trouble_text(trouble: &Trouble) -> (String, String) {
         Trouble::Profile { reason } => (
             "What was learned about the singer cannot be read.".to_owned(),
             format!("The general idea of a voice serves. Choose “Learn again” and sing for a while. ({reason})"),
+        ),
+        Trouble::Origin { name, reason } => (
+            format!("The origin of “{name}” could not be kept."),
+            format!("The voice stays marked “origin unknown”. ({reason})"),
         ),
         Trouble::Host { reason } => {
             ("The host does something unusual.".to_owned(), format!("Coffre goes on. ({reason})"))
@@ -156,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn a_voice_of_the_other_kind_says_what_it_waits_for() {
+        let waiting = Reading { run: RunState::OtherEngine, ..live() };
+        assert_eq!(headline(&waiting, false).1, "Waiting for a restart");
+        assert!(headline_explanation(&waiting, false).contains("another delay"));
+        assert_eq!(headline(&waiting, true).1, "Bypassed");
+        assert_eq!(headline(&Reading { run: RunState::NoVoice, ..live() }, false).0, Mood::Bad);
+    }
+
+    #[test]
     fn bypass_hides_lateness_but_not_a_stop() {
         let late = Reading { run: RunState::Late, ..live() };
         assert_eq!(headline(&late, true).1, "Bypassed");
@@ -174,7 +198,7 @@ mod tests {
         assert_eq!(profile_text(ProfileState::Learning(0.604)), "Learning the singer … 60 %");
         assert_eq!(profile_text(ProfileState::Learning(1.0)), "Learning the singer … 99 %");
         assert_eq!(profile_text(ProfileState::Learning(f32::NAN)), "Learning the singer … 0 %");
-        assert_eq!(profile_text(ProfileState::Learned), "Knows the singer");
+        assert_eq!(profile_text(ProfileState::Learned), "Learned");
     }
 
     #[test]
@@ -190,8 +214,10 @@ mod tests {
             Trouble::Runtime { reason: "no file".into() },
             Trouble::VoiceMissing { slot: 2, name: "Alto".into() },
             Trouble::VoiceRefused { slot: 1, name: "Alto".into(), reason: "cut short".into() },
+            Trouble::FoundationMissing { slot: 1, name: "Alto".into(), reason: "Run this command.".into() },
             Trouble::Stopped { reason: "boom".into() },
             Trouble::Profile { reason: "cut short".into() },
+            Trouble::Origin { name: "Alto".into(), reason: "disk full".into() },
             Trouble::Host { reason: "rate".into() },
         ];
         for trouble in troubles {

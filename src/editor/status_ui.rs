@@ -6,7 +6,7 @@ use super::control::{Control, ControlAccess};
 use super::meters_ui::progress;
 use super::model::{Action, EditorModel};
 use super::status_text::{self, Mood};
-use super::{paint, switch, theme};
+use super::{device_ui, paint, switch, theme};
 use crate::bridge::telemetry::{ProfileState, Trouble};
 
 /// Height of the header.
@@ -34,12 +34,11 @@ pub fn header_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     paint::text_in(ui, label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     // Which voice sounds, between the name and the switches.
-    let slot = super::voices_ui::present_slot(access);
-    if let Some(name) = model.slots[slot].as_ref().map(|voice| voice.name.as_str()) {
+    if let Some(name) = super::voices_ui::sounding_text(model, access) {
         let place = Rect::from_min_max(pos2(word.right() + 16.0, rect.top()), pos2(label.left() - 8.0, rect.bottom()));
         if place.width() > 60.0 {
             let place = place.translate(vec2(0.0, 1.0));
-            paint::text_in(ui, place, Align2::LEFT_CENTER, name, theme::regular(14.0), theme::DIM);
+            paint::text_in(ui, place, Align2::LEFT_CENTER, &name, theme::regular(14.0), theme::DIM);
         }
     }
 }
@@ -91,7 +90,10 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
             *shown = (*shown + 1) % troubles.len();
         }
     }
-    if matches!(trouble, Trouble::VoiceMissing { .. } | Trouble::VoiceRefused { .. }) {
+    if matches!(
+        trouble,
+        Trouble::VoiceMissing { .. } | Trouble::VoiceRefused { .. } | Trouble::FoundationMissing { .. }
+    ) {
         let button = place(ui, "Look again");
         let tip = "Looks through the voice folders for new files.";
         if switch::button(ui, button, ui.scope_id().with("notice look"), "Look again", tip).clicked() {
@@ -108,22 +110,29 @@ pub fn notice_ui(ui: &mut Ui, rect: Rect, troubles: &[Trouble], shown: &mut usiz
     response.on_hover_text(format!("{what}\n\n{remedy}"));
 }
 
-/// How well Coffre knows the singer, and the choice of what sounds when late.
+/// How well Coffre knows the singer, the watermark, and the choice of what sounds when late.
 pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
     paint::card(ui, rect);
     let inner = rect.shrink2(vec2(12.0, 8.0));
     let profile = model.reading.profile;
 
-    let late = Rect::from_min_max(pos2(inner.right() - 124.0, inner.top()), inner.max);
+    let late = Rect::from_min_max(pos2(inner.right() - 112.0, inner.top()), inner.max);
     switch::choice(ui, late, Control::Fallback, &["Dry", "Silence"], access);
-    let late_label = Rect::from_min_max(pos2(late.left() - 50.0, inner.top()), pos2(late.left() - 8.0, inner.bottom()));
+    let late_label = Rect::from_min_max(pos2(late.left() - 46.0, inner.top()), pos2(late.left() - 8.0, inner.bottom()));
     let label_text = Control::Fallback.label();
     paint::text_in(ui, late_label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     let title_rect = Rect::from_min_max(inner.min, pos2(inner.left() + 60.0, inner.bottom()));
     let title = paint::text_in(ui, title_rect, Align2::LEFT_CENTER, "Singer", theme::strong(13.0), theme::TEXT);
 
-    let mut right = late_label.left() - 10.0;
+    let width = switch::toggle_width(ui, Control::Watermark);
+    let mark = Rect::from_min_max(
+        pos2(late_label.left() - 10.0 - width, inner.top()),
+        pos2(late_label.left() - 10.0, inner.bottom()),
+    );
+    switch::toggle(ui, mark, Control::Watermark, access);
+
+    let mut right = mark.left() - 8.0;
     let learn = |text| (text, "Learns this track's singer from what is sung from now on.", Action::LearnProfile);
     let clear = |text| (text, "Forgets this singer; the general idea of a voice serves again.", Action::ClearProfile);
     // From right to left.
@@ -141,7 +150,7 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
         right = button.left() - 6.0;
     }
     let text = status_text::profile_text(profile);
-    let place = Rect::from_min_max(pos2(title.right() + 12.0, inner.top()), pos2(right - 6.0, inner.bottom()));
+    let place = Rect::from_min_max(pos2(title.right() + 9.0, inner.top()), pos2(right, inner.bottom()));
     let shown = match profile {
         ProfileState::Learning(share) => {
             let line = Rect::from_min_max(place.min, pos2(place.right(), place.top() + 17.0));
@@ -153,7 +162,7 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
         }
         ProfileState::Learned => {
             paint::tick(ui.painter(), pos2(place.left() + 5.0, place.center().y), theme::GOOD);
-            let place = Rect::from_min_max(pos2(place.left() + 15.0, place.top()), place.max);
+            let place = Rect::from_min_max(pos2(place.left() + 13.0, place.top()), place.max);
             paint::text_in(ui, place, Align2::LEFT_CENTER, &text, theme::regular(12.0), theme::DIM)
         }
         ProfileState::Nothing => {
@@ -195,15 +204,17 @@ pub fn footer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
             actions.push(Action::ForgetLateHops);
         }
     }
+    if access.normalized(Control::Watermark) < 0.5 {
+        let tip = "What you hear carries no mark: nobody can check later that it was converted. The session keeps this choice.";
+        left = part_ui(ui, rect, left, "Watermark off", true, theme::BAD, tip);
+    }
     let load = status_text::load_text(reading);
     if !load.is_empty() {
         let load_tip = "Share of one processor core that this instance needs.";
         left = part_ui(ui, rect, left, &load, false, theme::DIM, load_tip);
     }
-    if !model.device.is_empty() {
-        let place = Rect::from_min_max(pos2(left + 8.0, rect.top()), pos2(rect.right() - 22.0, rect.bottom()));
-        paint::text_in(ui, place, Align2::RIGHT_CENTER, &model.device, theme::regular(12.0), theme::DIM);
-    }
+    let place = Rect::from_min_max(pos2(left + 8.0, rect.top()), pos2(rect.right() - 22.0, rect.bottom()));
+    device_ui::device_ui(ui, place, model, actions);
 }
 
 /// One part of the status line; returns where the next one starts.

@@ -31,6 +31,12 @@ pub fn toggle(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcc
     response.on_hover_text(control.explanation())
 }
 
+/// Width that a [`toggle`] needs.
+pub fn toggle_width(ui: &Ui, control: Control) -> f32 {
+    // Pill and gap, then the label.
+    36.0 + paint::line(ui, control.short_label(), theme::regular(12.0), theme::TEXT, f32::INFINITY).size().x
+}
+
 /// A choice between the steps of a control, side by side, filling `rect`. Arrow keys move it when it has the focus.
 pub fn choice(ui: &mut Ui, rect: Rect, control: Control, names: &[&str], access: &dyn ControlAccess) {
     let id = ui.scope_id().with(("choice", control));

@@ -4,11 +4,12 @@
 use egui::{Align2, CornerRadius, Key, Rect, Response, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, UiBuilder};
 use egui::{WidgetInfo, pos2, vec2};
 
+use super::chosen_ui::{self, PortraitTexture};
 use super::clone_ui::ClonePanel;
 use super::control::{Control, ControlAccess};
 use super::model::{Action, EditorModel};
 use super::note::{midi_from_hz, note_name};
-use super::{paint, switch, theme};
+use super::{knob, paint, switch, theme};
 use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::engine::VOICE_SLOTS;
 
@@ -22,6 +23,16 @@ pub struct VoiceSearch {
     pub text: String,
     /// Row of the filtered list that the arrow keys stand on.
     cursor: usize,
+    /// Whether a choice is for voice B of the morph.
+    is_for_b: bool,
+    portrait: PortraitTexture,
+}
+
+impl VoiceSearch {
+    /// The slot that a choice is for.
+    pub fn slot(&self, access: &dyn ControlAccess) -> usize {
+        if self.is_for_b { slot_b(access) } else { present_slot(access) }
+    }
 }
 
 /// Whether a voice has every word of a search text in its name, description, range or licence.
@@ -47,6 +58,44 @@ pub fn present_slot(access: &dyn ControlAccess) -> usize {
     access.step_index(Control::Voice).min(VOICE_SLOTS - 1)
 }
 
+/// The slot that the morph leads to.
+fn slot_b(access: &dyn ControlAccess) -> usize {
+    access.step_index(Control::VoiceB).min(VOICE_SLOTS - 1)
+}
+
+/// The voice that sounds, and the one that is morphed into it; `None` without any.
+pub fn sounding_text(model: &EditorModel, access: &dyn ControlAccess) -> Option<String> {
+    let voices = [present_slot(access), slot_b(access)].map(|slot| model.slots[slot].as_ref());
+    let morph = access.normalized(Control::Morph);
+    match voices {
+        [a, Some(b)] if morph > 0.0 && a != Some(b) => {
+            let a = a.map_or("You", |voice| voice.name.as_str());
+            Some(format!("{a} → {}, {}", b.name, access.present_text(Control::Morph)))
+        }
+        [a, _] => a.map(|voice| voice.name.clone()),
+    }
+}
+
+/// Carries out the choice of a voice for side A or B.
+fn choose(voice: &VoiceRef, is_for_b: bool, model: &EditorModel, access: &dyn ControlAccess, to: &mut Vec<Action>) {
+    let a = present_slot(access);
+    if !is_for_b {
+        to.push(Action::PutVoice(a, voice.clone()));
+        return;
+    }
+    // Voice B must not take the place of voice A: a slot that has it already, its own one, or a free one.
+    let place = model.slots.iter().position(|slot| slot.as_ref() == Some(voice));
+    let own = Some(slot_b(access)).filter(|slot| *slot != a);
+    let free = || model.slots.iter().enumerate().position(|(slot, voice)| slot != a && voice.is_none());
+    let slot = place.or(own).or_else(free).unwrap_or((a + 1) % VOICE_SLOTS);
+    if place.is_none() {
+        to.push(Action::PutVoice(slot, voice.clone()));
+    }
+    if slot != slot_b(access) {
+        access.set_once(Control::VoiceB, slot as f32 / (VOICE_SLOTS - 1) as f32);
+    }
+}
+
 /// The whole panel.
 pub fn voices_ui(
     ui: &mut Ui,
@@ -66,15 +115,22 @@ pub fn voices_ui(
     clone_button_ui(ui, head, left - 6.0, clone);
     let field = Rect::from_min_size(pos2(inner.left(), head.bottom() + 8.0), vec2(inner.width(), 30.0));
     let shown: Vec<&VoiceChoice> = model.voices.iter().filter(|voice| matches(voice, &search.text)).collect();
-    let slot = present_slot(access);
-    search_ui(ui, field, search, &shown, slot, actions);
+    let chosen = search_ui(ui, field, search, &shown);
 
     let slots = Rect::from_min_max(pos2(inner.left(), inner.bottom() - slots_height()), inner.max);
-    let list = Rect::from_min_max(pos2(inner.left(), field.bottom() + 6.0), pos2(inner.right(), slots.top() - 10.0));
-    if list.height() > 8.0 {
-        list_ui(ui, list, model, search, &shown, slot, actions);
+    let about = Rect::from_min_max(pos2(inner.left() + 4.0, slots.top() - 14.0 - chosen_ui::HEIGHT), inner.max);
+    let about = Rect::from_min_size(about.min, vec2(about.width(), chosen_ui::HEIGHT));
+    let list = Rect::from_min_max(pos2(inner.left(), field.bottom() + 6.0), pos2(inner.right(), about.top() - 6.0));
+    let slot = search.slot(access);
+    let clicked = match list.height() > 8.0 {
+        true => list_ui(ui, list, model, slot, search, &shown, clone, actions),
+        false => None,
+    };
+    chosen_ui::chosen_ui(ui, about, model, slot, &mut search.portrait, actions);
+    if let Some(voice) = chosen.or(clicked) {
+        choose(&voice, search.is_for_b, model, access, actions);
     }
-    slots_ui(ui, slots, model, access, actions);
+    slots_ui(ui, slots, model, &mut search.is_for_b, access, actions);
 }
 
 /// Returns the button's left edge.
@@ -98,14 +154,9 @@ fn clone_button_ui(ui: &mut Ui, head: Rect, right: f32, clone: &mut ClonePanel) 
     }
 }
 
-fn search_ui(
-    ui: &mut Ui,
-    rect: Rect,
-    search: &mut VoiceSearch,
-    shown: &[&VoiceChoice],
-    slot: usize,
-    actions: &mut Vec<Action>,
-) {
+/// Returns the voice that Enter chose.
+fn search_ui(ui: &mut Ui, rect: Rect, search: &mut VoiceSearch, shown: &[&VoiceChoice]) -> Option<VoiceRef> {
+    let mut chosen = None;
     let painter = ui.painter();
     painter.rect_filled(rect, CornerRadius::same(theme::FIELD_RADIUS), theme::WELL);
     paint::magnifier(painter, pos2(rect.left() + 15.0, rect.center().y), theme::FAINT);
@@ -141,7 +192,7 @@ fn search_ui(
         && ui.input(|input| input.key_pressed(Key::Enter))
         && let Some(voice) = shown.get(search.cursor)
     {
-        actions.push(Action::PutVoice(slot, voice.voice.clone()));
+        chosen = Some(voice.voice.clone());
         response.request_focus();
     }
     if response.lost_focus() && ui.input(|input| input.key_pressed(Key::Escape)) {
@@ -159,22 +210,27 @@ fn search_ui(
             search.text.clear();
         }
     }
+    chosen
 }
 
+/// Returns the voice that was clicked. `slot` is the one that a choice is for.
+#[expect(clippy::too_many_arguments, reason = "what the panel holds, by part")]
 fn list_ui(
     ui: &mut Ui,
     rect: Rect,
     model: &EditorModel,
+    slot: usize,
     search: &VoiceSearch,
     shown: &[&VoiceChoice],
-    slot: usize,
+    clone: &mut ClonePanel,
     actions: &mut Vec<Action>,
-) {
+) -> Option<VoiceRef> {
     if shown.is_empty() {
         empty_list_ui(ui, rect, model, &search.text);
-        return;
+        return None;
     }
     let sounding = model.slots[slot].as_ref();
+    let mut clicked = None;
     let searching = ui.memory(|memory| memory.has_focus(ui.scope_id().with("search")));
     let mut list = ui.new_child(UiBuilder::new().max_rect(rect).id_salt("voice list"));
     list.set_clip_rect(rect.intersect(ui.clip_rect()));
@@ -185,9 +241,14 @@ fn list_ui(
             let (row, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW_HEIGHT), Sense::click());
             let chosen = sounding == Some(&voice.voice);
             let marked = searching && index == search.cursor && !search.text.is_empty();
-            row_ui(ui, row, &response, voice, chosen, marked);
+            let mark = row_ui(ui, row, &response, voice, chosen, marked);
+            // A file that comes with Coffre cannot be changed, and a job under way is not interrupted.
+            if voice.consent.is_empty() && !voice.is_embedded && model.clone.is_none() {
+                origin_button_ui(ui, mark, voice, clone);
+            }
+            chosen_ui::listen_icon_ui(ui, row, voice, model, actions);
             if response.clicked() && !chosen {
-                actions.push(Action::PutVoice(slot, voice.voice.clone()));
+                clicked = Some(voice.voice.clone());
             }
             if response.gained_focus() {
                 response.scroll_to_me(None);
@@ -195,9 +256,11 @@ fn list_ui(
             response.on_hover_ui(|ui| voice_tip(ui, voice));
         }
     });
+    clicked
 }
 
-fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: bool, marked: bool) {
+/// Returns where the mark beside the name lies.
+fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: bool, marked: bool) -> Rect {
     let range = range_text(voice);
     let spoken = format!("{}. {} {range}. {}", voice.voice.name, voice.description, consent_text(voice));
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, true, chosen, &spoken));
@@ -232,10 +295,26 @@ fn row_ui(ui: &Ui, row: Rect, response: &Response, voice: &VoiceChoice, chosen: 
         paint::tick(painter, pos2(mark_left + 4.0, first.center().y), theme::GOOD);
     }
     let mark_rect = Rect::from_min_max(pos2(mark_left + 11.0, first.top() + 1.0), pos2(right, first.bottom()));
-    painter.galley(Align2::LEFT_CENTER.align_size_within_rect(mark.size(), mark_rect).min, mark, theme::DIM);
+    let mark_place = Align2::LEFT_CENTER.align_size_within_rect(mark.size(), mark_rect);
+    painter.galley(mark_place.min, mark, theme::DIM);
 
-    let about = Rect::from_min_max(pos2(inner.left(), first.bottom()), inner.max);
+    let about_right = inner.right() - chosen_ui::icon_width(voice);
+    let about = Rect::from_min_max(pos2(inner.left(), first.bottom()), pos2(about_right, inner.bottom()));
     paint::block_in(ui, about, &voice.description, theme::regular(11.5), theme::DIM);
+    mark_place
+}
+
+/// Makes “origin unknown” a way to say whose voice it is.
+fn origin_button_ui(ui: &mut Ui, mark: Rect, voice: &VoiceChoice, clone: &mut ClonePanel) {
+    let response = ui.interact(mark.expand(3.0), ui.scope_id().with(("origin", &voice.voice.id)), Sense::click());
+    let spoken = format!("State the origin of {}", voice.voice.name);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &spoken));
+    let colour = if response.hovered() || response.has_focus() { theme::ACCENT } else { theme::DIM };
+    ui.painter().hline(mark.x_range(), mark.bottom(), Stroke::new(1.0, colour));
+    if response.clicked() {
+        clone.state_origin(voice.voice.clone());
+    }
+    response.on_hover_text("Nobody has said whose voice this is. Click to state it.");
 }
 
 /// The licence beside the name; of a voice without a consent record, that its origin is not known.
@@ -288,12 +367,22 @@ fn empty_list_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, search: &str) {
     child.label(egui::RichText::new(text).font(theme::regular(12.0)).color(theme::DIM));
 }
 
-/// Height of the slot area: title line, two rows of eight, line with the name.
+/// Height of voices A and B and of the morph's knob beside them.
+const SIDES_HEIGHT: f32 = 76.0;
+
+/// Height of the slot area: title line, two rows of eight, voices A and B.
 fn slots_height() -> f32 {
-    20.0 + 6.0 + 2.0 * 24.0 + 4.0 + 6.0 + 24.0
+    20.0 + 6.0 + 2.0 * 24.0 + 4.0 + 6.0 + SIDES_HEIGHT
 }
 
-fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
+fn slots_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    model: &EditorModel,
+    is_for_b: &mut bool,
+    access: &dyn ControlAccess,
+    actions: &mut Vec<Action>,
+) {
     ui.painter().hline(rect.x_range(), rect.top() - 6.0, Stroke::new(1.0, theme::RAISED));
     let head = Rect::from_min_size(rect.min, vec2(rect.width(), 20.0));
     let title = paint::text_in(
@@ -307,37 +396,83 @@ fn slots_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAc
     let tip = ui.interact(title.expand(4.0), ui.scope_id().with("slots tip"), Sense::hover());
     tip.on_hover_text("Each slot can hold a voice. Automate “Voice” in the host to change slots during the song.");
 
-    let slot = present_slot(access);
     let gap = 4.0;
     let size = vec2((rect.width() - 7.0 * gap) / 8.0, 24.0);
     for index in 0..VOICE_SLOTS {
         let (column, row) = ((index % 8) as f32, (index / 8) as f32);
         let at = pos2(rect.left() + column * (size.x + gap), head.bottom() + 6.0 + row * (size.y + gap));
-        slot_ui(ui, Rect::from_min_size(at, size), index, slot, model, access);
+        slot_ui(ui, Rect::from_min_size(at, size), index, *is_for_b, model, access);
     }
 
-    let foot = Rect::from_min_max(pos2(rect.left() + 4.0, rect.bottom() - 22.0), rect.max);
-    let content = &model.slots[slot];
-    let mut text_right = foot.right();
-    if content.is_some() {
-        let width = switch::button_width(ui, "Empty");
-        let button = Rect::from_min_max(pos2(foot.right() - width, foot.top()), foot.max);
-        let tip = "Takes the voice out of this slot; your own voice stays.";
-        if switch::button(ui, button, ui.scope_id().with("empty slot"), "Empty", tip).clicked() {
-            actions.push(Action::EmptySlot(slot));
-        }
-        text_right = button.left() - 8.0;
+    let sides = Rect::from_min_max(pos2(rect.left(), rect.bottom() - SIDES_HEIGHT), rect.max);
+    let dial = Rect::from_min_max(pos2(sides.right() - 60.0, sides.top()), sides.max);
+    knob::small(ui, dial, Control::Morph, access);
+    for (index, slot) in [present_slot(access), slot_b(access)].into_iter().enumerate() {
+        let at = pos2(sides.left(), sides.top() + 9.0 + 31.0 * index as f32);
+        let line = Rect::from_min_size(at, vec2(dial.left() - 6.0 - at.x, 27.0));
+        side_ui(ui, line, index == 1, slot, model, is_for_b, actions);
     }
-    let (text, colour) = slot_text(slot, content.as_ref(), model.slot_states[slot]);
-    let line = Rect::from_min_max(foot.min, pos2(text_right, foot.bottom()));
-    paint::text_in(ui, line, Align2::LEFT_CENTER, &text, theme::regular(12.0), colour);
 }
 
-/// What the line below the slots says.
+/// One end of the morph: its letter, its slot and voice, and a cross that empties the slot. A click makes the list and
+/// the slots choose for this end.
+fn side_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    is_b: bool,
+    slot: usize,
+    model: &EditorModel,
+    is_for_b: &mut bool,
+    actions: &mut Vec<Action>,
+) {
+    let letter = if is_b { "B" } else { "A" };
+    let content = model.slots[slot].as_ref();
+    let (text, colour) = slot_text(slot, content, model.slot_states[slot]);
+    let id = ui.scope_id().with(("side", is_b));
+    let response = ui.interact(rect, id, Sense::click());
+    let is_chosen = *is_for_b == is_b;
+    let spoken = format!("{letter}: {text}");
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, is_chosen, &spoken));
+    if response.clicked() {
+        *is_for_b = is_b;
+    }
+    let radius = CornerRadius::same(theme::FIELD_RADIUS);
+    if is_chosen || response.hovered() {
+        ui.painter().rect_filled(rect, radius, if is_chosen { theme::RAISED } else { theme::WELL });
+    }
+    if response.has_focus() {
+        paint::focus_ring(ui.painter(), rect, theme::FIELD_RADIUS);
+    }
+    let mark = Rect::from_min_max(pos2(rect.left() + 6.0, rect.top()), pos2(rect.left() + 18.0, rect.bottom()));
+    let mark_colour = if is_chosen { theme::ACCENT } else { theme::DIM };
+    paint::text_in(ui, mark, Align2::LEFT_CENTER, letter, theme::strong(12.0), mark_colour);
+    let mut right = rect.right() - 4.0;
+    if content.is_some() {
+        let cross = Rect::from_center_size(pos2(rect.right() - 11.0, rect.center().y), vec2(20.0, 22.0));
+        let empty = ui.interact(cross, id.with("empty"), Sense::click());
+        empty.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Empty slot of {letter}")));
+        let lit = empty.hovered() || empty.has_focus();
+        paint::cross(ui.painter(), cross.center(), 3.0, if lit { theme::TEXT } else { theme::FAINT });
+        if empty.clicked() {
+            actions.push(Action::EmptySlot(slot));
+        }
+        empty.on_hover_text("Takes the voice out of this slot.");
+        right = cross.left() - 1.0;
+    }
+    let place = Rect::from_min_max(pos2(mark.right() + 2.0, rect.top()), pos2(right, rect.bottom()));
+    paint::text_in(ui, place, Align2::LEFT_CENTER, &text, theme::regular(11.5), colour);
+    let tip = match is_b {
+        false => "The voice that sounds. Click, then choose a voice or a slot for it.",
+        true => "The voice that the morph leads to. Click, then choose a voice or a slot for it.",
+    };
+    response.on_hover_text(format!("{text}\n\n{tip}"));
+}
+
+/// What is said about a slot.
 fn slot_text(slot: usize, voice: Option<&VoiceRef>, state: SlotState) -> (String, egui::Color32) {
     let number = slot + 1;
     match voice {
-        None => (format!("{number} · choose a voice above"), theme::DIM),
+        None => (format!("{number} · no voice"), theme::DIM),
         Some(VoiceRef { name, .. }) => match state {
             SlotState::Missing => (format!("{number} · {name} is missing"), theme::BAD),
             SlotState::Loading => (format!("{number} · {name} is coming"), theme::DIM),
@@ -346,14 +481,17 @@ fn slot_text(slot: usize, voice: Option<&VoiceRef>, state: SlotState) -> (String
     }
 }
 
-fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, model: &EditorModel, access: &dyn ControlAccess) {
+fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, is_for_b: bool, model: &EditorModel, access: &dyn ControlAccess) {
+    let (slot, b) = (present_slot(access), slot_b(access));
+    let morphs = access.normalized(Control::Morph) > 0.0;
     let content = model.slots[index].as_ref();
     let response = ui.interact(rect, ui.scope_id().with(("slot", index)), Sense::click());
     let chosen = index == slot;
     let spoken = format!("Slot {}: {}", index + 1, content.map_or("empty", |voice| voice.name.as_str()));
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &spoken));
-    if response.clicked() && !chosen {
-        access.set_once(Control::Voice, index as f32 / (VOICE_SLOTS - 1) as f32);
+    if response.clicked() && index != if is_for_b { b } else { slot } {
+        let control = if is_for_b { Control::VoiceB } else { Control::Voice };
+        access.set_once(control, index as f32 / (VOICE_SLOTS - 1) as f32);
     }
     let painter = ui.painter();
     let radius = CornerRadius::same(5);
@@ -366,6 +504,9 @@ fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, slot: usize, model: &EditorMod
     painter.rect_filled(rect, radius, ground);
     if response.hovered() && filled && !chosen {
         painter.rect_stroke(rect, radius, Stroke::new(1.0, theme::DIM), StrokeKind::Inside);
+    }
+    if index == b && !chosen && (morphs || is_for_b) {
+        painter.rect_stroke(rect, radius, Stroke::new(1.5, theme::ACCENT), StrokeKind::Inside);
     }
     let font = if filled || chosen { theme::strong(11.5) } else { theme::regular(11.5) };
     painter.text(rect.center(), Align2::CENTER_CENTER, index + 1, font, text);
@@ -390,7 +531,7 @@ mod tests {
     #[test]
     fn every_word_of_the_search_must_be_found() {
         let voice = VoiceChoice {
-            voice: VoiceRef { name: "Ember".into(), id: "e".into() },
+            voice: VoiceRef { name: "Ember".into(), id: "e".into(), ..VoiceRef::default() },
             description: "Warm alto, close".into(),
             range_hz: [220.0, 587.0],
             licence: "CC0".into(),
@@ -416,7 +557,7 @@ mod tests {
     #[test]
     fn a_missing_voice_is_named_in_its_slot() {
         let (text, colour) =
-            slot_text(4, Some(&VoiceRef { name: "Ember".into(), id: String::new() }), SlotState::Missing);
+            slot_text(4, Some(&VoiceRef { name: "Ember".into(), ..VoiceRef::default() }), SlotState::Missing);
         assert_eq!((text.as_str(), colour), ("5 · Ember is missing", theme::BAD));
     }
 }

@@ -18,13 +18,18 @@ use nice_plug_egui::{
     EguiEditor, EguiEditorState, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier,
 };
 
+use super::capture::{CAPTURE_SECONDS, SENTENCE_SECONDS, Track};
 use super::control::{Control, ControlAccess, tidy};
+use super::dialog::{Chosen, Dialog};
+use super::listening::Listener;
 use super::model::{Action, EditorModel};
+use super::portrait::Portraits;
 use super::trace::PitchPoint;
 use super::voices_ui::present_slot;
 use super::{DEFAULT_SIZE, EditorView, LEAST_SIZE, editor_ui, theme};
 use crate::bridge::session::{Request, VoiceRef};
-use crate::bridge::{Session, Telemetry};
+use crate::bridge::{self, Session, Telemetry};
+use crate::clone::improve::job::{ImproveJob, Stage as ImproveStage};
 use crate::clone::job::{CloneJob, Stage};
 use crate::params::CoffreParams;
 
@@ -54,6 +59,11 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
         model: EditorModel::default(),
         job: None,
         is_new_voice_taken: false,
+        improvement: None,
+        is_improved_voice_listed: false,
+        dialog: None,
+        listener: Listener::default(),
+        portraits: Portraits::default(),
         seen_hops: 0,
         host: None,
         gesture: Cell::new(None),
@@ -84,6 +94,16 @@ pub struct EditorWindow {
     job: Option<CloneJob>,
     /// Whether the voice of the job was put into a slot.
     is_new_voice_taken: bool,
+    /// Improving in the background; lives on while the window is closed.
+    improvement: Option<ImproveJob>,
+    /// Whether the list was asked to show the improved voice.
+    is_improved_voice_listed: bool,
+    /// The system's window for choosing files.
+    dialog: Option<Dialog>,
+    /// What is listened to.
+    listener: Listener,
+    /// The picture of the chosen voice.
+    portraits: Portraits,
     /// Hops taken from the telemetry's F0 history.
     seen_hops: u64,
     /// Way to the host while a window is open.
@@ -134,8 +154,33 @@ impl EditorWindow {
         model.slot_states = self.session.slot_states();
         model.troubles = self.telemetry.troubles();
         model.device = self.telemetry.device();
+        model.device_choice = self.telemetry.device_choice();
         model.clone = self.job.as_ref().map(CloneJob::state);
+        model.improve = self.improvement.as_ref().map(ImproveJob::state);
+        let is_improved = matches!(model.improve.as_ref().map(|job| &job.stage), Some(ImproveStage::Done { .. }));
+        if is_improved && !std::mem::replace(&mut self.is_improved_voice_listed, true) {
+            self.session.ask(Request::LookForVoices);
+        }
         self.take_new_voice();
+        self.take_chosen();
+        self.model.listening.clone_from(self.listener.turn(&self.session, Instant::now()));
+        let chosen = self.model.slots[self.view.search.slot(self)].as_ref();
+        let choice = self.model.voices.iter().find(|choice| chosen.is_some_and(|voice| voice.is_same(&choice.voice)));
+        self.model.portrait.clone_from(self.portraits.turn(choice));
+    }
+
+    /// Goes on with what was chosen in the system's window.
+    fn take_chosen(&mut self) {
+        let Some(Ok(chosen)) = self.dialog.as_ref().map(Dialog::answer) else { return };
+        (self.dialog, self.model.is_choosing) = (None, false);
+        match chosen {
+            None => {}
+            Some(Chosen::Recordings(files)) => self.carry_out(Action::StartClone(files)),
+            Some(Chosen::Imported { text, is_good }) => {
+                self.model.imported = Some((text, is_good));
+                self.session.ask(Request::LookForVoices);
+            }
+        }
     }
 
     /// Puts a voice that was just made into the present slot.
@@ -144,7 +189,7 @@ impl EditorWindow {
         if !std::mem::replace(&mut self.is_new_voice_taken, true) {
             // The list first: the loader serves requests before it fills slots.
             self.session.ask(Request::LookForVoices);
-            let voice = VoiceRef { name: name.clone(), id: id.to_string() };
+            let voice = VoiceRef { name: name.clone(), id: id.to_string(), is_rvc: false };
             self.session.set_slot(present_slot(self), Some(voice));
         }
     }
@@ -160,6 +205,44 @@ impl EditorWindow {
                 self.job = Some(CloneJob::start(recordings));
                 self.is_new_voice_taken = false;
             }
+            Action::StateOrigin(voice, ground, statement) => {
+                self.session.ask(Request::StateOrigin { voice, ground, statement });
+            }
+            Action::StartCapture => {
+                let rate = self.model.reading.host_rate;
+                if rate > 0 {
+                    let (tap, end) = bridge::capture::capture(rate, CAPTURE_SECONDS);
+                    self.session.start_capture(tap);
+                    self.job = Some(CloneJob::capture(Box::new(Track(end))));
+                    self.is_new_voice_taken = false;
+                }
+            }
+            Action::EndCapture => {
+                if let Some(job) = &self.job {
+                    job.end_capture();
+                }
+            }
+            Action::ChooseFiles(purpose) => {
+                if self.dialog.is_none() {
+                    self.dialog = Some(Dialog::open(purpose));
+                    (self.model.is_choosing, self.model.imported) = (true, None);
+                }
+            }
+            Action::HearSentence => {
+                let rate = self.model.reading.host_rate;
+                if let Some(job) = self.job.as_ref().filter(|_| rate > 0) {
+                    let (tap, end) = bridge::capture::capture(rate, SENTENCE_SECONDS);
+                    self.session.start_capture(tap);
+                    job.hear_sentence(Box::new(Track(end)));
+                }
+            }
+            Action::Improve(voice) => {
+                if let Ok(id) = voice.id.parse() {
+                    self.improvement = Some(ImproveJob::start(id, &voice.name));
+                    self.is_improved_voice_listed = false;
+                }
+            }
+            Action::EndImprove => self.improvement = None,
             Action::MakeVoice(answers) => {
                 if let Some(job) = &self.job {
                     job.make(answers);
@@ -167,6 +250,13 @@ impl EditorWindow {
             }
             Action::CancelClone => self.job = None,
             Action::ForgetLateHops => self.telemetry.forget_late_hops(),
+            Action::Listen(voice) => {
+                if let Some(choice) = self.model.voices.iter().find(|choice| choice.voice.is_same(&voice)) {
+                    self.listener.listen(choice, &self.session);
+                }
+            }
+            Action::ChooseDevice(word) => self.session.ask(Request::ChooseDevice(word)),
+            Action::StopListening => self.listener.stop(&self.session),
         }
     }
 
@@ -236,6 +326,7 @@ impl NiceEguiApp for EditorWindow {
         if let Some(control) = self.gesture.get() {
             self.end(control);
         }
+        self.listener.stop(&self.session);
         self.host = None;
     }
 }
@@ -250,12 +341,15 @@ macro_rules! with_param {
             Control::AutoRegister => with_param!(@ params.auto_register, $param => $body),
             Control::Formant => with_param!(@ params.formant, $param => $body),
             Control::Likeness => with_param!(@ params.likeness, $param => $body),
+            Control::VoiceB => with_param!(@ params.voice_b, $param => $body),
+            Control::Morph => with_param!(@ params.morph, $param => $body),
             Control::Mix => with_param!(@ params.mix, $param => $body),
             Control::InputGain => with_param!(@ params.input_gain, $param => $body),
             Control::OutputGain => with_param!(@ params.output_gain, $param => $body),
             Control::Gate => with_param!(@ params.gate, $param => $body),
             Control::LatencyMode => with_param!(@ params.latency_mode, $param => $body),
             Control::Fallback => with_param!(@ params.when_late, $param => $body),
+            Control::Watermark => with_param!(@ params.watermark, $param => $body),
             Control::Bypass => with_param!(@ params.bypass, $param => $body),
         }
     }};

@@ -36,8 +36,8 @@ pub struct AnalysisFrame {
     pub envelope: [f32; ENV_BANDS],
     /// Loudness of `envelope`, see [`LoudnessMeter`].
     pub loudness: f32,
-    /// Log-mel input of the content encoder. The encoder's answer to this call belongs to this frame's centre (it
-    /// looks two frames ahead, and so does this field).
+    /// Log-mel input of the content encoder. The encoder's answer to this call belongs to this frame's centre: it
+    /// looks [`content_look_ahead_frames`] ahead, and so does this field.
     pub mel: [f32; MEL_BANDS],
     /// Root mean square of the 10 ms of input around the centre.
     pub rms: f32,
@@ -57,13 +57,24 @@ impl Default for AnalysisFrame {
     }
 }
 
+/// Frames of look-ahead that a content encoder of this mode has: what the delay of the analysis leaves for it. In mix
+/// mode the F0 decision waits longer than the encoder looks, so its look-ahead costs no delay.
+pub const fn content_look_ahead_frames(mode: Mode) -> usize {
+    match mode {
+        Mode::Live => 2,
+        Mode::Mix => 16,
+    }
+}
+
 /// Mel frames that wait for the F0 decision of mix mode.
-const MEL_RING: usize = MIX_LAG_FRAMES + 1;
+const MEL_RING: usize = 2 + MIX_LAG_FRAMES + 1 - content_look_ahead_frames(Mode::Mix);
 
 /// Streaming analysis of one input.
 #[derive(Debug)]
 pub struct Analyser {
     lag_frames: usize,
+    /// Frames by which the mel frame that is given out is older than the newest.
+    mel_lag_frames: usize,
     history: History,
     decimator: Decimator,
     level: LevelTracker,
@@ -80,6 +91,7 @@ impl Analyser {
     pub fn new(mode: Mode) -> Self {
         let mut analyser = Self {
             lag_frames: lag_frames(mode),
+            mel_lag_frames: 2 + lag_frames(mode) - content_look_ahead_frames(mode),
             history: History::new(HISTORY_LEN),
             decimator: Decimator::new(HOP_LEN),
             level: LevelTracker::new(),
@@ -136,7 +148,7 @@ impl Analyser {
 
         let gain = self.level.push(&low_rate);
         self.mel.push(&low_rate, gain, &mut self.mels[self.hops % MEL_RING]);
-        frame.mel = self.mels[(self.hops + MEL_RING - self.lag_frames) % MEL_RING];
+        frame.mel = self.mels[(self.hops + MEL_RING - self.mel_lag_frames) % MEL_RING];
         self.hops += 1;
 
         let f0 = self.f0.push(&low_rate);
@@ -226,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn mel_is_two_frames_ahead_of_the_centre() {
+    fn mel_is_as_far_ahead_of_the_centre_as_the_encoder_looks() {
         for mode in [Mode::Live, Mode::Mix] {
             let mut samples = vec![0.0; 48_000];
             samples[20_000..20_480].iter_mut().enumerate().for_each(|(n, s)| *s = 0.2 * (n as f32 * 0.3).sin());
             let frames = analyse(mode, &samples);
             let peak = |frame: &AnalysisFrame| frame.mel.iter().copied().fold(-99.0, f32::max);
             let loudest = frames.iter().max_by(|a, b| peak(a).total_cmp(&peak(b))).expect("frames");
-            let mel_centre = loudest.centre + 2 * HOP_LEN as i64;
+            let mel_centre = loudest.centre + (content_look_ahead_frames(mode) * HOP_LEN) as i64;
             assert!((mel_centre - 20_240).abs() <= HOP_LEN as i64 / 2, "{mode:?}: {mel_centre}");
         }
     }

@@ -3,7 +3,7 @@
 //! Runs on the worker thread, one call per hop. Knows the graph's contract; knows neither how its input is computed nor
 //! what its output is used for.
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Mode};
 use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
 
 /// Mel bands of one input frame.
@@ -18,8 +18,9 @@ pub const SILENCE: usize = 0;
 /// Length of a retrieval key.
 pub const KEY_LEN: usize = 64;
 
-/// The graph that ships inside the program; `models/README.md` says how it was trained and what it scores.
-static GRAPH: &[u8] = include_bytes!("../../models/content.onnx");
+/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they score.
+static LIVE_GRAPH: &[u8] = include_bytes!("../../models/content.onnx");
+static MIX_GRAPH: &[u8] = include_bytes!("../../models/content_mix.onnx");
 
 /// Name of the graph in messages.
 const NAME: &str = "content";
@@ -66,15 +67,20 @@ pub struct ContentEncoder {
 }
 
 impl ContentEncoder {
-    /// An encoder at the start of a stream, on the graph that ships inside the program.
+    /// An encoder at the start of a stream, on the graph of this mode that ships inside the program. Both speak of the
+    /// same space; that of mix mode looks farther ahead and knows more. Banks are made with it.
     ///
     /// Takes some 50 ms for the first one of a process.
     ///
     /// # Errors
     /// [`GraphError`] when the runtime refuses the graph.
     /// [worker-thread]
-    pub fn new(runtime: &Runtime) -> Result<Self, GraphError> {
-        Self::from_graph(runtime, GRAPH)
+    pub fn new(runtime: &Runtime, mode: Mode) -> Result<Self, GraphError> {
+        let graph = match mode {
+            Mode::Live => LIVE_GRAPH,
+            Mode::Mix => MIX_GRAPH,
+        };
+        Self::from_graph(runtime, graph)
     }
 
     /// An encoder on another graph with the same contract.

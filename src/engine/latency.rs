@@ -12,8 +12,9 @@ pub const MIN_HOST_RATE: u32 = 1_000;
 /// Highest host rate that is converted, in Hz: twice the highest of any converter; validators try 1 234 567.8 Hz.
 pub const MAX_HOST_RATE: u32 = 1_536_000;
 
-/// Time that the worker has at least for a hop after its last sample arrived, in microseconds.
-const COMPUTE_BUDGET_US: u64 = 4_000;
+/// Time that the worker has at least for a hop of the native engine after its last sample arrived, in samples at
+/// [`ENGINE_RATE`]: 4 ms.
+pub const NATIVE_COMPUTE_LEN: usize = 192;
 
 /// The terms of the delay from input to output, in samples at the host's rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +59,20 @@ pub fn host_from_engine(host_rate: u32, len: usize) -> u32 {
     (len as u64 * u64::from(host_rate)).div_ceil(u64::from(ENGINE_RATE)) as u32
 }
 
-/// The slack for a host that calls with blocks of up to `block_len` samples.
+/// The slack for a host that calls with blocks of up to `block_len` samples and an engine whose longest hop may take as
+/// long as `compute_len` samples at [`ENGINE_RATE`] last.
 ///
-/// It is the smallest multiple of `block_len` that lasts 4 ms: what a block needs then arrived with a block that
+/// It is the smallest multiple of `block_len` that lasts as long: what a block needs then arrived with a block that
 /// many samples ago, so the worker has that long, whatever the block length.
-pub fn slack_len(host_rate: u32, block_len: u32) -> u32 {
+pub fn slack_len(host_rate: u32, block_len: u32, compute_len: usize) -> u32 {
     let block_len = block_len.max(1);
-    let budget = (u64::from(host_rate) * COMPUTE_BUDGET_US).div_ceil(1_000_000) as u32;
-    budget.div_ceil(block_len) * block_len
+    host_from_engine(host_rate, compute_len).div_ceil(block_len) * block_len
+}
+
+/// Samples at [`ENGINE_RATE`] of the engine's output that end before `len` samples of the stream at the host's rate do.
+pub fn engine_output_within(latency: &Latency, host_rate: u32, len: u64) -> usize {
+    let len = len.saturating_sub(u64::from(latency.hop + latency.resampler_in + latency.resampler_out));
+    usize::try_from(len * u64::from(ENGINE_RATE) / u64::from(host_rate.max(1))).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -86,7 +93,7 @@ mod tests {
             ((22_050, 1464, 256), (48, 221, 673, 49, 256)),
         ];
         for ((rate, engine, block), (resampler_in, hop, engine_term, resampler_out, slack)) in table {
-            let latency = Latency::new(rate, engine, slack_len(rate, block));
+            let latency = Latency::new(rate, engine, slack_len(rate, block, NATIVE_COMPUTE_LEN));
             let wanted = Latency { resampler_in, hop, engine: engine_term, resampler_out, slack };
             assert_eq!(latency, wanted, "at {rate} Hz");
             assert_eq!(latency.total(), resampler_in + hop + engine_term + resampler_out + slack);
@@ -96,11 +103,11 @@ mod tests {
     #[test]
     fn the_worker_always_has_its_budget() {
         for rate in [22_050, 44_100, 48_000, 96_000, 192_000] {
-            for block_len in 1..3000u32 {
-                let slack = slack_len(rate, block_len);
+            for (block_len, ms) in (1..3000u32).flat_map(|len| [(len, 4), (len, 100), (len, 500)]) {
+                let slack = slack_len(rate, block_len, ENGINE_RATE as usize * ms as usize / 1000);
                 // Blocks between the push of the newest sample a block needs and that block.
                 let blocks = (slack - block_len + 1).div_ceil(block_len);
-                assert!(blocks * block_len * 1000 >= rate * 4, "{rate} Hz, blocks of {block_len}");
+                assert!(blocks * block_len * 1000 >= rate * ms, "{rate} Hz, blocks of {block_len}, {ms} ms");
             }
         }
     }

@@ -100,6 +100,7 @@ impl SourceProfile {
             bandwidth_hz: self.bandwidth_hz,
             voiced_seconds: self.voiced_seconds,
             previous_ids: Vec::new(),
+            improved_from: None,
             members: Vec::new(),
         });
         if !self.bank.is_empty() {

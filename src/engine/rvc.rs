@@ -14,28 +14,35 @@ pub mod contentvec;
 pub mod generator;
 pub mod geometry;
 pub mod level;
+pub mod loaded;
 pub mod net;
 pub mod pitch;
+mod ready;
 pub mod retrieval;
+pub mod rmvpe;
 pub mod source;
 pub mod splice;
 pub mod track;
 
 use std::sync::Arc;
 
-use contentvec::ContentVec;
-use generator::{Generator, Window};
+use generator::Window;
 use geometry::{GUARD, Geometry};
+use loaded::{Foundations, Loaded};
+use ready::Ready;
 use retrieval::Neighbour;
+use rmvpe::PitchLine;
 use track::{F0History, Unvoiced};
 
 use super::f0::{F0_DELAY_HOPS, F0Tracker, lag_frames};
+use super::native::NativeEngine;
 use super::native::gate::Gate;
-use super::resample::Resampler;
+use super::native::register::{distance_st, register_st};
+use super::profile::SourceProfile;
 use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, VOICE_SLOTS};
 use crate::dsp::decimator::{DECIMATION, DECIMATOR_DELAY_LEN, Decimator};
 use crate::onnx::{GraphError, Runtime};
-use crate::provenance::{EngineKind, Mark};
+use crate::provenance::Mark;
 use crate::voice::Voice;
 
 /// Samples at the engine's rate by which a block of a foreign graph may move to fit its neighbour: 5 ms.
@@ -66,31 +73,25 @@ impl Default for RvcOptions {
     }
 }
 
-/// A voice with everything that it needs loaded.
-struct Ready {
-    voice: Arc<Voice>,
-    mark: Mark,
-    content: ContentVec,
-    generator: Generator,
-    /// From decoded samples to the engine's rate, for a number of decoded frames.
-    resampler: Option<(usize, Resampler)>,
-}
-
-/// Finds the content graph for a number of features.
-pub type ContentSource = Box<dyn FnMut(&'static Runtime, usize) -> Result<ContentVec, GraphError> + Send>;
+/// Finds the foundation graphs for a number of content features.
+pub type FoundationSource = Box<dyn FnMut(&'static Runtime, usize) -> Result<Foundations, GraphError> + Send>;
 
 /// The engine. Allocates when a voice is put in and once per block.
 pub struct RvcEngine {
     geometry: Geometry,
     options: RvcOptions,
     runtime: &'static Runtime,
-    content_source: ContentSource,
+    foundations: FoundationSource,
     slots: [Option<Ready>; VOICE_SLOTS],
     /// Why the voice in a slot cannot be used, or the last run failed.
     trouble: Option<EngineError>,
     decimator: Decimator,
     tracker: F0Tracker,
     f0: F0History,
+    /// F0 by RMVPE, if the voices came with it.
+    pitch: Option<PitchLine>,
+    /// F0 of the frames of the current block where RMVPE decides, before transposition, in Hz.
+    heard_f0_hz: Vec<f32>,
     gate: Gate,
     /// The newest window and a hop, at the engine's rate and at 16 kHz.
     input: Vec<f32>,
@@ -106,8 +107,18 @@ pub struct RvcEngine {
     tail: Vec<f32>,
     /// The current block.
     block: Vec<f32>,
+    /// Why there is none: all of its hops fail then, so that the fallback sounds and no silence.
+    failure: Option<EngineError>,
     /// What the watermark of the current block says.
     mark: Option<Mark>,
+    /// Median F0 of the singer, in Hz.
+    source_median_hz: f32,
+    /// Listens beside the conversion while the singer is being learned; this engine needs only the median itself, but a
+    /// profile is the singer's for both engines.
+    listener: Option<Box<NativeEngine>>,
+    is_learning: bool,
+    /// Output samples since the reset that are not heard.
+    unheard_len: usize,
     found: Vec<Neighbour>,
     report: HopReport,
 }
@@ -119,24 +130,26 @@ impl std::fmt::Debug for RvcEngine {
 }
 
 impl RvcEngine {
-    /// An engine without voices. `content_source` is asked when a voice comes in.
+    /// An engine without voices. `foundations` is asked when a voice comes in.
     pub fn new(
         runtime: &'static Runtime,
         geometry: Geometry,
         options: RvcOptions,
-        content_source: ContentSource,
+        foundations: FoundationSource,
     ) -> Self {
         let window = geometry.window();
         let mut engine = Self {
             geometry,
             options,
             runtime,
-            content_source,
+            foundations,
             slots: Default::default(),
             trouble: None,
             decimator: Decimator::new(HOP_LEN),
             tracker: F0Tracker::new(geometry.mode),
             f0: F0History::new(window + 1, 0),
+            pitch: None,
+            heard_f0_hz: vec![0.0; geometry.block],
             gate: Gate::new(),
             input: Vec::new(),
             low: Vec::new(),
@@ -147,12 +160,29 @@ impl RvcEngine {
             phase: 0.0,
             tail: vec![0.0; geometry.crossfade * HOP_LEN],
             block: vec![0.0; geometry.block * HOP_LEN],
+            failure: None,
             mark: None,
+            source_median_hz: SourceProfile::population().median_f0_hz,
+            listener: None,
+            is_learning: false,
+            unheard_len: 0,
             found: Vec::new(),
             report: HopReport::default(),
         };
         engine.reset();
         engine
+    }
+
+    /// Lets `listener` learn the singer when [`Engine::learn_profile`] asks for it; without one that does nothing.
+    pub fn set_listener(&mut self, listener: Box<NativeEngine>) {
+        self.listener = Some(listener);
+    }
+
+    /// Semitones from the singer's register to that of the voice in a slot; 0 when nobody knows the voice's.
+    fn register_st(&self, slot: usize) -> f32 {
+        let ready = self.slots.get(slot).and_then(Option::as_ref);
+        let target = ready.and_then(|ready| ready.loaded.voice.manifest().register_hz());
+        target.map_or(0.0, |target| register_st(distance_st(self.source_median_hz, target)))
     }
 
     /// Loads a voice into a slot.
@@ -164,11 +194,22 @@ impl RvcEngine {
         let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
         *place = None;
         let features = voice.rvc().map_or(768, crate::voice::rvc::RvcVoice::features);
-        let content = (self.content_source)(self.runtime, features)?;
-        let generator = Generator::new(self.runtime, &voice, self.options.speaker, self.geometry)?;
-        *place =
-            Some(Ready { mark: Mark::new(EngineKind::Rvc, Some(&voice)), voice, content, generator, resampler: None });
+        let foundations = (self.foundations)(self.runtime, features)?;
+        let loaded = Loaded::new(self.runtime, foundations, voice, self.options.speaker)?;
+        self.put(slot, Arc::new(loaded));
         Ok(())
+    }
+
+    fn put(&mut self, slot: usize, loaded: Arc<Loaded>) {
+        // All voices come with the same graph, unless it was replaced meanwhile: then the newest counts.
+        match &loaded.pitch {
+            None => self.pitch = None,
+            Some(rmvpe) if self.pitch.as_ref().is_some_and(|line| line.is_of(rmvpe)) => {}
+            Some(rmvpe) => self.pitch = Some(PitchLine::new(rmvpe.clone(), self.geometry)),
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(Ready::new(loaded, self.geometry));
+        }
     }
 
     fn params_of(&self, hop: i64) -> &HopParams {
@@ -190,12 +231,18 @@ impl RvcEngine {
         let first = start + (window - decoded) as i64;
         let heard = *self.params_of(first + GUARD as i64);
         let ready = self.slots.get(heard.voice_slot).and_then(Option::as_ref);
-        self.mark = ready.filter(|_| heard.is_marked).map(|ready| ready.mark);
+        self.mark = ready.filter(|_| heard.is_marked).map(|ready| ready.loaded.mark);
 
         let mut f0_hz = vec![0.0; window];
         self.f0.copy(start, &mut f0_hz);
+        let mut result = self.ask_rmvpe();
+        if let Some(line) = &self.pitch {
+            line.replace(&mut f0_hz);
+            self.heard_f0_hz.copy_from_slice(&f0_hz[window - decoded + GUARD..][..geometry.block]);
+        }
+        let register = self.register_st(heard.voice_slot);
         for (n, f0_hz) in f0_hz.iter_mut().enumerate() {
-            *f0_hz *= (self.params_of(start + n as i64).transpose_st / 12.0).exp2();
+            *f0_hz *= (shift_st(self.params_of(start + n as i64), register) / 12.0).exp2();
         }
         if self.options.unvoiced == Unvoiced::Interpolated {
             track::interpolate(&mut f0_hz);
@@ -205,29 +252,34 @@ impl RvcEngine {
             self.phase = source::advance(self.phase, f0_hz);
         }
 
+        if self.is_unheard() {
+            self.block.fill(0.0);
+            self.tail.fill(0.0);
+            return Ok(());
+        }
+
         // The sound of the decoded frames at the engine's rate, as it would be heard without a neighbour.
         let is_open = (first..self.hops as i64).any(|hop| self.gate_of(hop) > 0.0);
         let mut sound = vec![0.0; decoded * HOP_LEN];
         let mut offset = GUARD * HOP_LEN;
-        let mut result = Ok(());
         let input_end = self.input.len() - DECIMATOR_DELAY_LEN;
         let input = &self.input[input_end - decoded * HOP_LEN..input_end];
         match &mut self.slots[heard.voice_slot.min(VOICE_SLOTS - 1)] {
             None => sound.copy_from_slice(input),
             Some(_) if !is_open => {}
             Some(ready) => {
-                let low = &self.low[self.low.len() - window * LOW_HOP_LEN..];
                 let amount = heard.likeness.clamp(0.0, 1.0);
                 let is_protected = self.options.protect < 0.5 && ready.generator.has_f0();
                 let protect = if is_protected { self.options.protect } else { 1.0 };
-                let phone = ready.content.features(low, window).map(|mut phone| {
+                let phone = ready.content.update(&self.low, self.hops as i64).map(|()| {
                     // RVC's bound: what is below 1 Hz is unvoiced.
                     let keeps = |frame: usize| if f0_hz[frame] < 1.0 { protect } else { 1.0 };
+                    let mut phone = ready.content.phone().to_vec();
                     ready.retrieve(&mut phone, window - decoded, amount, keeps, &mut self.found);
                     phone
                 });
                 let formant = (heard.formant_st / 12.0).exp2();
-                result = phone.and_then(|phone| {
+                result = result.and(phone).and_then(|phone| {
                     ready.render(&Window { start, phone: &phone, f0_hz: &f0_hz, phase, formant }, decoded, &mut sound)
                 });
                 if result.is_err() {
@@ -250,50 +302,19 @@ impl RvcEngine {
     }
 }
 
-impl Ready {
-    /// Blends the frames from `from` on with what the index knows; `keeps` says how much of that a frame keeps.
-    fn retrieve(
-        &self,
-        phone: &mut [f32],
-        from: usize,
-        amount: f32,
-        keeps: impl Fn(usize) -> f32,
-        found: &mut Vec<Neighbour>,
-    ) {
-        let Some(index) = self.voice.rvc().and_then(|parts| parts.index.as_ref()).filter(|_| amount > 0.0) else {
-            return;
-        };
-        let mut blended = Vec::with_capacity(index.dim);
-        // Two neighbouring frames hold the same features: one search serves both.
-        for (pair, rows) in phone.chunks_mut(2 * index.dim).enumerate().skip(from / 2) {
-            blended.clear();
-            blended.extend_from_slice(&rows[..index.dim]);
-            retrieval::blend(index, &mut blended, amount, found);
-            for (half, row) in rows.chunks_exact_mut(index.dim).enumerate() {
-                let kept = keeps(2 * pair + half);
-                row.iter_mut().zip(&blended).for_each(|(value, new)| *value += kept * (new - *value));
-            }
-        }
+impl RvcEngine {
+    /// Whether nothing of the block that is complete now is heard.
+    fn is_unheard(&self) -> bool {
+        (self.hops - 1 + self.geometry.block) * HOP_LEN <= self.unheard_len
     }
 
-    fn render(&mut self, window: &Window<'_>, decoded: usize, sound: &mut [f32]) -> Result<(), GraphError> {
-        let audio = self.generator.run(window)?;
-        let (from, to) = (audio.len(), decoded * HOP_LEN);
-        if from == to {
-            sound.copy_from_slice(&audio);
-            return Ok(());
-        }
-        if self.resampler.as_ref().is_none_or(|(len, _)| *len != from) {
-            let (from, to) = (u32::try_from(from).unwrap_or(1), u32::try_from(to).unwrap_or(1));
-            self.resampler = Some((audio.len(), Resampler::new(from, to, 0)));
-        }
-        if let Some((_, resampler)) = &mut self.resampler {
-            resampler.reset();
-            resampler.push(&audio);
-            resampler.push(&[0.0; HOP_LEN]);
-            resampler.pull(sound);
-        }
-        Ok(())
+    /// Brings the F0 by RMVPE up to the window that is complete now.
+    fn ask_rmvpe(&mut self) -> Result<(), GraphError> {
+        let Some(line) = &self.pitch else { return Ok(()) };
+        let from = self.hops as i64 - line.seen() as i64;
+        let is_asked = !self.is_unheard() && (from..self.hops as i64).any(|hop| self.gate_of(hop) > 0.0);
+        let (low, block) = (is_asked.then_some(self.low.as_slice()), self.geometry.block);
+        self.pitch.as_mut().map_or(Ok(()), |line| line.update(low, block))
     }
 }
 
@@ -303,7 +324,7 @@ impl Engine for RvcEngine {
     }
 
     fn tail_len(&self) -> usize {
-        self.geometry.latency_len() + self.geometry.block * HOP_LEN
+        self.geometry.tail_len()
     }
 
     fn set_voice(&mut self, slot: usize, voice: Option<Arc<Voice>>) {
@@ -318,6 +339,33 @@ impl Engine for RvcEngine {
         };
     }
 
+    fn set_profile(&mut self, profile: Option<Arc<SourceProfile>>) {
+        self.source_median_hz = profile.unwrap_or_else(SourceProfile::population).median_f0_hz;
+    }
+
+    fn learn_profile(&mut self, is_on: bool) {
+        if let Some(listener) = &mut self.listener {
+            listener.reset();
+            listener.learn_profile(is_on);
+            self.is_learning = is_on;
+        }
+    }
+
+    fn take_profile(&mut self) -> Option<SourceProfile> {
+        let learned = self.listener.as_mut().filter(|_| self.is_learning)?.take_profile()?;
+        self.is_learning = false;
+        Some(learned)
+    }
+
+    fn set_rvc_voice(&mut self, slot: usize, voice: Arc<Loaded>) {
+        self.trouble = None;
+        self.put(slot, voice);
+    }
+
+    fn expect_unheard(&mut self, len: usize) {
+        self.unheard_len = len;
+    }
+
     fn trouble(&self) -> Option<EngineError> {
         self.trouble
             .as_ref()
@@ -330,11 +378,17 @@ impl Engine for RvcEngine {
 
     fn reset(&mut self) {
         self.mark = None;
+        self.unheard_len = 0;
         let window = self.geometry.window();
         self.decimator.reset();
         self.tracker.reset();
         let lag = F0_DELAY_HOPS + lag_frames(self.geometry.mode);
         self.f0 = F0History::new(window + 1, 1 - lag as i64);
+        if let Some(line) = &mut self.pitch {
+            line.reset();
+        }
+        self.heard_f0_hz.fill(0.0);
+        self.slots.iter_mut().flatten().for_each(|ready| ready.content.reset());
         self.gate = Gate::new();
         self.gate_gains.fill(0.0);
         self.gate_gain = 0.0;
@@ -347,6 +401,7 @@ impl Engine for RvcEngine {
         self.phase = 0.0;
         self.tail.fill(0.0);
         self.block.fill(0.0);
+        self.failure = None;
         self.report = HopReport::default();
     }
 
@@ -369,27 +424,44 @@ impl Engine for RvcEngine {
         self.hops += 1;
 
         let block = self.geometry.block;
-        let result = match self.hops.is_multiple_of(block) {
-            true => self.run_block(),
-            false => Ok(()),
-        };
+        if self.hops.is_multiple_of(block) {
+            self.failure = self.run_block().err().map(EngineError::from);
+        }
         let part = self.hops % block;
         let from = part * HOP_LEN;
         output.copy_from_slice(&self.block[from..from + HOP_LEN]);
         self.close(output);
-        self.report.f0_source_hz = f0.f0_hz;
-        self.report.f0_output_hz = f0.f0_hz * (params.transpose_st / 12.0).exp2();
+        // RMVPE is asked once per block, so what it says is shown as it is heard.
+        let f0_hz = if self.pitch.is_some() { self.heard_f0_hz[part] } else { f0.f0_hz };
+        self.report.f0_source_hz = f0_hz;
+        let shift = shift_st(params, self.register_st(params.voice_slot));
+        self.report.f0_output_hz = f0_hz * (shift / 12.0).exp2();
         self.report.confidence = 1.0;
-        self.report.profile_progress = 1.0;
-        result.map_err(|error| {
-            output.fill(0.0);
-            EngineError::from(error)
-        })?;
-        Ok(self.report)
+        self.report.profile_progress = self.listen(params, &clean);
+        match &self.failure {
+            None => Ok(self.report),
+            Some(EngineError::Graph { graph, reason }) => {
+                output.fill(0.0);
+                Err(EngineError::Graph { graph, reason: reason.clone() })
+            }
+        }
     }
 }
 
+/// Semitones that a hop's parameters ask for.
+fn shift_st(params: &HopParams, register: f32) -> f32 {
+    params.transpose_st + if params.auto_register { register } else { 0.0 }
+}
+
 impl RvcEngine {
+    /// Lets the listener hear a hop while it learns; gives its progress.
+    fn listen(&mut self, params: &HopParams, input: &[f32]) -> f32 {
+        let Some(listener) = self.listener.as_mut().filter(|_| self.is_learning) else { return 1.0 };
+        // Its slots are empty; what it makes is not heard.
+        let mut ignored = [0.0; HOP_LEN];
+        listener.process_hop(params, input, &mut ignored).map_or(0.0, |report| report.profile_progress)
+    }
+
     /// Applies the gate of the hop that is heard now.
     fn close(&mut self, output: &mut [f32]) {
         let lag = self.geometry.block + self.geometry.crossfade + self.geometry.margin - 1;

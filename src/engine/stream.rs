@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::latency::{Latency, MAX_HOST_RATE, MIN_HOST_RATE};
+use super::latency::{Latency, MAX_HOST_RATE, MIN_HOST_RATE, engine_output_within};
 use super::resample::{Resampler, look_ahead_len};
 use super::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopParams, HopReport};
 use crate::dsp::denormals::DenormalMode;
@@ -195,6 +195,11 @@ impl HostStream {
         self.to_engine.reset();
         self.from_engine.reset();
         self.hops = 0;
+    }
+
+    /// The first `len` output samples since the reset that has just been made will not be heard.
+    pub fn expect_unheard(&mut self, len: u64) {
+        self.engine.expect_unheard(engine_output_within(&self.latency, self.host_rate, len));
     }
 
     fn take_params_in_force(&mut self) {

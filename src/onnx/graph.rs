@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use ort::session::{IoBinding, RunOptions, Session};
 use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 use sha2::{Digest as _, Sha256};
 
+use super::device::{self, Device};
+use super::queue::QUEUE;
 use super::watchdog::{Stopwatch, Watched, watch};
 use super::{GraphError, Runtime};
 use crate::dsp::denormals::DenormalMode;
@@ -34,6 +37,8 @@ pub struct Settings {
     pub run_limit: Duration,
     /// Threads of one run, the caller's included.
     pub threads: usize,
+    /// Whether it runs on the chosen device, one run of the process at a time, rather than on its caller's thread.
+    pub is_large: bool,
 }
 
 /// A window of 11 s through a large network takes about as long on a slow processor.
@@ -46,13 +51,13 @@ impl Settings {
     /// For networks that have seconds to chew on: all processors, up to `MAX_THREADS`.
     pub fn large() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
-        Self { run_limit: LARGE_RUN_LIMIT, threads }
+        Self { run_limit: LARGE_RUN_LIMIT, threads, is_large: true }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { run_limit: RUN_LIMIT, threads: 1 }
+        Self { run_limit: RUN_LIMIT, threads: 1, is_large: false }
     }
 }
 
@@ -67,6 +72,9 @@ pub struct Declared {
     pub shape: Vec<Option<usize>>,
 }
 
+/// Graphs that this process has loaded so far.
+static LOADED: AtomicUsize = AtomicUsize::new(0);
+
 /// A loaded graph. All users in the process share one session, and so one copy of the weights; runs take turns.
 pub struct Graph {
     name: &'static str,
@@ -76,7 +84,11 @@ pub struct Graph {
     /// Lets the watchdog end a run. One object for all runs, since they take turns.
     options: RunOptions,
     stopwatch: Stopwatch,
-    run_limit: Duration,
+    settings: Settings,
+    /// The file, while the session is on a device that can be lost.
+    spare: Mutex<Option<Vec<u8>>>,
+    /// Sessions that were lost; who is bound to an older one binds anew.
+    losses: AtomicUsize,
 }
 
 impl Graph {
@@ -119,26 +131,50 @@ impl Graph {
         settings: Settings,
         build: impl FnOnce() -> Result<Cow<'b, [u8]>, GraphError>,
     ) -> Result<Arc<Self>, GraphError> {
-        static OPEN: OnceLock<Mutex<HashMap<[u8; 32], Weak<Graph>>>> = OnceLock::new();
+        type Open = HashMap<([u8; 32], Device), Weak<Graph>>;
+        static OPEN: OnceLock<Mutex<Open>> = OnceLock::new();
         let mut open = OPEN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = if settings.is_large { device::usable(runtime) } else { Device::Cpu };
+        let key = (key, wanted);
         if let Some(graph) = open.get(&key).and_then(Weak::upgrade) {
             return Ok(graph);
         }
         let refused = |error: ort::Error| GraphError::Load { graph: name, reason: error.to_string() };
-        let run_limit = settings.run_limit;
-        let session = session(runtime, &build()?, settings.threads).map_err(refused)?;
+        let bytes = build()?;
+        let (session, device) = match session(runtime, &bytes, settings.threads, wanted) {
+            Ok(session) => (session, wanted),
+            Err(error) if wanted != Device::Cpu => {
+                device::set_trouble(format!("the graph `{name}` cannot be loaded on the {}: {error}", wanted.title()));
+                (session(runtime, &bytes, settings.threads, Device::Cpu).map_err(refused)?, Device::Cpu)
+            }
+            Err(error) => return Err(refused(error)),
+        };
         let graph = Arc::new(Self {
             name,
             session: Mutex::new(Some(session)),
             returned: Condvar::new(),
             options: RunOptions::new().map_err(refused)?,
             stopwatch: Stopwatch::new(),
-            run_limit,
+            settings,
+            spare: Mutex::new((device != Device::Cpu).then(|| bytes.into_owned())),
+            losses: AtomicUsize::new(0),
         });
-        watch(Arc::downgrade(&graph), run_limit / 4);
+        LOADED.fetch_add(1, Ordering::Relaxed);
+        watch(Arc::downgrade(&graph), settings.run_limit / 4);
         open.retain(|_, other| other.strong_count() > 0);
         open.insert(key, Arc::downgrade(&graph));
         Ok(graph)
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_some() { Device::WebGpu } else { Device::Cpu }
+    }
+
+    /// How many graphs this process has loaded so far; who joins the users of a loaded one does not count.
+    pub fn loaded_count() -> usize {
+        LOADED.load(Ordering::Relaxed)
     }
 
     /// Name of the graph in messages.
@@ -173,27 +209,46 @@ impl Graph {
             let input_shapes = fit("input", inputs, session.inputs()).map_err(unfit)?;
             let output_shapes = fit("output", outputs, session.outputs()).map_err(unfit)?;
             let unbound = |error: ort::Error| unfit(error.to_string());
-            let mut binding = session.create_binding().map_err(unbound)?;
             let allocator = Allocator::default();
             let zeros = |shape: &[usize]| {
                 let mut tensor = Tensor::<f32>::new(&allocator, shape.to_vec()).map_err(unbound)?;
                 tensor.extract_tensor_mut().1.fill(0.0);
                 Ok(tensor)
             };
-            // Tensors from `Tensor::new` are bound without a copy: writing into them between runs is what a run sees.
-            let mut input_tensors = Vec::with_capacity(inputs.len());
-            for (port, shape) in inputs.iter().zip(&input_shapes) {
-                let tensor = zeros(shape)?;
-                binding.bind_input(port.name, &tensor).map_err(unbound)?;
-                input_tensors.push(tensor);
-            }
-            let mut output_tensors = Vec::with_capacity(outputs.len());
-            for (port, shape) in outputs.iter().zip(&output_shapes) {
-                let mut tensor = zeros(shape)?;
-                binding.bind_output(port.name, &mut tensor).map_err(unbound)?;
-                output_tensors.push(tensor);
-            }
-            Ok(GraphCall { graph: Arc::clone(self), binding, inputs: input_tensors, outputs: output_tensors })
+            let named = |ports: &[Port<'_>], shapes: &[Vec<usize>]| {
+                let pairs = ports.iter().zip(shapes);
+                pairs.map(|(port, shape)| Ok((port.name.to_owned(), zeros(shape)?))).collect::<Result<Tensors, _>>()
+            };
+            let (inputs, outputs) = (named(inputs, &input_shapes)?, named(outputs, &output_shapes)?);
+            GraphCall::bound(self, session, inputs, outputs).map_err(unbound)
+        })?
+    }
+
+    /// Prepares the tensors of one user of a graph that others made, who wants one output and knows its shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Contract`] when there are no such ports of 32-bit floats, or other inputs.
+    /// [worker-thread]
+    pub fn call_for(
+        self: &Arc<Self>,
+        input: (&str, &[usize]),
+        output: (&str, &[usize]),
+    ) -> Result<GraphCall, GraphError> {
+        let unfit = |reason: String| GraphError::Contract { graph: self.name, reason };
+        let [inputs, outputs] = self.ports()?;
+        let is_f32 = |ports: &[Declared], name: &str| ports.iter().any(|port| port.name == name && port.is_f32);
+        if inputs.len() != 1 || !is_f32(&inputs, input.0) || !is_f32(&outputs, output.0) {
+            return Err(unfit("its ports are not of 32-bit floats".to_owned()));
+        }
+        self.lend(|session| {
+            let unbound = |error: ort::Error| unfit(error.to_string());
+            let allocator = Allocator::default();
+            let tensor = |(name, shape): (&str, &[usize])| {
+                let mut tensor = Tensor::<f32>::new(&allocator, shape.to_vec()).map_err(unbound)?;
+                tensor.extract_tensor_mut().1.fill(0.0);
+                Ok((name.to_owned(), tensor))
+            };
+            GraphCall::bound(self, session, vec![tensor(input)?], vec![tensor(output)?]).map_err(unbound)
         })?
     }
 
@@ -214,34 +269,58 @@ impl Graph {
         let slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut slot, _) = self
             .returned
-            .wait_timeout_while(slot, self.run_limit * 2, |slot| slot.is_none())
+            .wait_timeout_while(slot, self.settings.run_limit * 2, |slot| slot.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         let mut loan = Loan(self, Some(slot.take().ok_or_else(timed_out)?));
         drop(slot);
         loan.1.as_mut().map(work).ok_or_else(timed_out)
     }
 
-    /// Runs `work`, one run of the session, under the watchdog's eyes.
+    /// Runs `work`, one run of the session, under the watchdog's eyes. When it fails on a device that can be lost, the
+    /// graph moves to the processor and `work` is done again there.
     pub(super) fn timed<T>(
         &self,
-        work: impl FnOnce(&mut Session, &RunOptions) -> Result<T, GraphError>,
+        mut work: impl FnMut(&mut Session, &RunOptions) -> Result<T, GraphError>,
     ) -> Result<T, GraphError> {
+        let timed_out = || GraphError::TimedOut { graph: self.name, limit_ms: self.limit_ms() };
+        let _turn = match self.settings.is_large {
+            true => Some(QUEUE.enter(self.settings.run_limit * 2).ok_or_else(timed_out)?),
+            false => None,
+        };
         self.lend(|session| {
-            self.stopwatch.start();
-            let result = work(session, &self.options);
-            let was_stopped = self.stopwatch.is_over(self.run_limit);
-            self.stopwatch.stop();
-            // Whatever the watchdog did, the next run starts free.
-            let _ = self.options.unterminate();
-            result.map_err(|error| match was_stopped {
-                true => GraphError::TimedOut { graph: self.name, limit_ms: self.limit_ms() },
-                false => error,
-            })
+            let mut once = |session: &mut Session| {
+                self.stopwatch.start();
+                let result = work(session, &self.options);
+                let was_stopped = self.stopwatch.is_over(self.settings.run_limit);
+                self.stopwatch.stop();
+                // Whatever the watchdog did, the next run starts free.
+                let _ = self.options.unterminate();
+                result.map_err(|error| if was_stopped { timed_out() } else { error })
+            };
+            match once(session) {
+                Err(error) if self.leave_device(session, &error) => once(session),
+                result => result,
+            }
         })?
     }
 
+    /// Moves the session from its device to the processor; `false` when it is there already or cannot be moved.
+    fn leave_device(&self, session: &mut Session, error: &GraphError) -> bool {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bytes) = spare.as_ref() else { return false };
+        let runtime = Runtime::get().ok();
+        let Some(new) = runtime.and_then(|it| self::session(it, bytes, self.settings.threads, Device::Cpu).ok()) else {
+            return false;
+        };
+        *session = new;
+        *spare = None;
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        device::set_trouble(format!("the device failed: {error}"));
+        true
+    }
+
     fn limit_ms(&self) -> u64 {
-        u64::try_from(self.run_limit.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.settings.run_limit.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -253,7 +332,7 @@ impl std::fmt::Debug for Graph {
 
 impl Watched for Graph {
     fn check(&self) {
-        if self.stopwatch.is_over(self.run_limit) {
+        if self.stopwatch.is_over(self.settings.run_limit) {
             // Takes effect at the next node of the graph; the run then returns an error.
             let _ = self.options.terminate();
         }
@@ -265,19 +344,43 @@ impl Watched for Graph {
 pub struct GraphCall {
     graph: Arc<Graph>,
     binding: IoBinding,
-    inputs: Vec<Tensor<f32>>,
-    outputs: Vec<Tensor<f32>>,
+    /// What [`Graph::losses`] was when it was bound.
+    losses: usize,
+    inputs: Tensors,
+    outputs: Tensors,
+}
+
+/// Tensors by name.
+type Tensors = Vec<(String, Tensor<f32>)>;
+
+/// Binds tensors to a session. Those from `Tensor::new` are bound without a copy: writing into them between runs is what
+/// a run sees.
+fn bind(session: &Session, inputs: &Tensors, outputs: &mut Tensors) -> ort::Result<IoBinding> {
+    let mut binding = session.create_binding()?;
+    for (name, tensor) in inputs {
+        binding.bind_input(name.as_str(), tensor)?;
+    }
+    for (name, tensor) in outputs {
+        binding.bind_output(name.as_str(), tensor)?;
+    }
+    Ok(binding)
 }
 
 impl GraphCall {
+    fn bound(graph: &Arc<Graph>, session: &Session, inputs: Tensors, mut outputs: Tensors) -> ort::Result<Self> {
+        let binding = bind(session, &inputs, &mut outputs)?;
+        let losses = graph.losses.load(Ordering::Relaxed);
+        Ok(Self { graph: Arc::clone(graph), binding, losses, inputs, outputs })
+    }
+
     /// Values of input `index` (order of the ports), to be written before a run; kept from run to run.
     pub fn input_mut(&mut self, index: usize) -> &mut [f32] {
-        self.inputs[index].extract_tensor_mut().1
+        self.inputs[index].1.extract_tensor_mut().1
     }
 
     /// Values of output `index` after the last run that succeeded.
     pub fn output(&self, index: usize) -> &[f32] {
-        self.outputs[index].extract_tensor().1
+        self.outputs[index].1.extract_tensor().1
     }
 
     /// Copies output `from` to input `to`: the way of a state from one run to the next.
@@ -286,7 +389,7 @@ impl GraphCall {
     /// When the lengths differ; check them after [`Graph::call`].
     pub fn feed_back(&mut self, from: usize, to: usize) {
         let Self { inputs, outputs, .. } = self;
-        inputs[to].extract_tensor_mut().1.copy_from_slice(outputs[from].extract_tensor().1);
+        inputs[to].1.extract_tensor_mut().1.copy_from_slice(outputs[from].1.extract_tensor().1);
     }
 
     /// Name of the graph in messages.
@@ -301,11 +404,18 @@ impl GraphCall {
     /// user's run does not end.
     /// [worker-thread]
     pub fn run(&mut self) -> Result<(), GraphError> {
-        let Self { graph, binding, .. } = self;
+        let Self { graph, binding, losses, inputs, outputs } = self;
         let graph: &Graph = graph;
         graph.timed(|session, options| {
+            let failed = |error: ort::Error| GraphError::Run { graph: graph.name, reason: error.to_string() };
+            let now = graph.losses.load(Ordering::Relaxed);
+            // Binding for another device copies the inputs there, so that what was written since is not seen.
+            if *losses != now || graph.device() != Device::Cpu {
+                *binding = bind(session, inputs, outputs).map_err(failed)?;
+                *losses = now;
+            }
             let result = session.run_binding_with_options(binding, options).map(drop);
-            result.map_err(|error| GraphError::Run { graph: graph.name, reason: error.to_string() })
+            result.map_err(failed)
         })
     }
 }
@@ -320,18 +430,21 @@ fn declared(outlet: &Outlet) -> Declared {
 }
 
 /// A session whose threads sleep when there is nothing to do; with one thread it is the caller's.
-fn session(runtime: &Runtime, bytes: &[u8], threads: usize) -> ort::Result<Session> {
+fn session(runtime: &Runtime, bytes: &[u8], threads: usize, device: Device) -> ort::Result<Session> {
     // The runtime sets the first session's choice on the thread that builds it, which may be the host's.
     let _restore = DenormalMode::keep();
-    Session::builder(runtime.environment())?
+    let mut builder = Session::builder(runtime.environment())?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         .with_flush_to_zero()?
-        .with_log_level(ort::logging::LogLevel::Fatal)?
-        .commit_from_memory(bytes)
+        .with_log_level(ort::logging::LogLevel::Fatal)?;
+    if device == Device::WebGpu {
+        builder = builder.with_devices(device::devices(runtime), None)?;
+    }
+    builder.commit_from_memory(bytes)
 }
 
 /// Compares the graph's ports with the expected ones and gives each expected port its full shape.
@@ -359,5 +472,44 @@ fn fit_port(kind: &str, port: &Port<'_>, found: &[Outlet]) -> Result<Vec<usize>,
         Ok(expected.to_vec())
     } else {
         Err(format!("{kind} `{}` has the shape {:?}, not {expected:?}", port.name, &shape[..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::model::{Dim, GraphWriter};
+
+    #[test]
+    fn a_lost_device_moves_the_graph_to_the_processor_and_calls_bind_anew() {
+        let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+        let mut writer = GraphWriter::new();
+        let x = writer.input("x", &[Dim::Fixed(2)]);
+        let y = writer.node("Add", &[&x, &x], &[]);
+        writer.output(&y, "y", &[Dim::Fixed(2)]);
+        let bytes = writer.finish("lost", &[]);
+        let graph = Graph::open(runtime, "lost", &bytes).expect("it loads");
+        let port = |name| Port { name, shape: None };
+        let mut call = graph.call(&[port("x")], &[port("y")]).expect("it fits");
+        call.input_mut(0).copy_from_slice(&[1.0, 2.0]);
+        let lose = |times: usize| {
+            let mut left = times;
+            graph.timed(|_, _| match left {
+                0 => Ok(()),
+                _ => {
+                    left -= 1;
+                    Err(GraphError::Run { graph: "lost", reason: "device lost".to_owned() })
+                }
+            })
+        };
+        assert!(lose(1).is_err(), "on the processor a failure is a failure");
+        // As if the session were on a graphics card.
+        *graph.spare.lock().expect("no panic") = Some(bytes);
+        assert_eq!(graph.device(), Device::WebGpu);
+        assert!(lose(1).is_ok(), "done again on the processor");
+        assert_eq!(graph.device(), Device::Cpu);
+        assert!(device::trouble().is_some_and(|reason| reason.contains("device lost")));
+        call.run().expect("it runs");
+        assert_eq!((call.output(0), call.losses), (&[2.0, 4.0][..], 1));
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_voice_is_named_where_the_name_leads_back() {
         let session = Arc::new(Session::default());
-        let voice = |name: &str| Some(VoiceRef { name: name.to_owned(), id: String::new() });
+        let voice = |name: &str| Some(VoiceRef { name: name.to_owned(), ..VoiceRef::default() });
         session.set_slots([voice("Alto"), voice("7"), voice("alto"), None]);
         let (name, number) = (slot_name(session.clone()), slot_number(session));
         assert_eq!([name(1), name(2), name(3), name(4)], ["Alto", "2", "3", "4"]);

@@ -16,6 +16,7 @@ pub const RECORDINGS_PATH: &str = "enrolment/recordings.flac";
 
 const PORTRAIT_PNG: &str = "portrait.png";
 const PORTRAIT_JPEG: &str = "portrait.jpg";
+const PORTRAIT_PATHS: [&str; 2] = [PORTRAIT_PNG, PORTRAIT_JPEG];
 
 /// Largest preview in bytes.
 const MAX_PREVIEW: usize = 2 << 20;
@@ -98,6 +99,33 @@ impl Extras {
         }
     }
 
+    /// The preview alone; nothing else of the file is unpacked. `None` when it has none.
+    ///
+    /// # Errors
+    /// Any [`VoiceError`] about container, manifest or member.
+    pub fn peek_preview(bytes: &[u8]) -> Result<Option<Vec<u8>>, VoiceError> {
+        Package::peek_member(bytes, PREVIEW_PATH, MAX_PREVIEW as u64)?.map(checked_flac(PREVIEW_PATH)).transpose()
+    }
+
+    /// The picture alone; nothing else of the file is unpacked. `None` when it has none.
+    ///
+    /// # Errors
+    /// Any [`VoiceError`] about container, manifest or member.
+    pub fn peek_portrait(bytes: &[u8]) -> Result<Option<Portrait>, VoiceError> {
+        for path in PORTRAIT_PATHS {
+            if let Some(picture) = Package::peek_member(bytes, path, MAX_PORTRAIT as u64)? {
+                return Portrait::new(picture).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a manifest lists a preview, and whether a picture.
+    pub fn listed(manifest: &super::Manifest) -> (bool, bool) {
+        let has = |path: &str| manifest.members.iter().any(|member| member.path == path);
+        (has(PREVIEW_PATH), PORTRAIT_PATHS.into_iter().any(has))
+    }
+
     /// Reads the members of a container.
     ///
     /// # Errors
@@ -111,7 +139,7 @@ impl Extras {
                 expected: format!("at most {MAX_PREVIEW}"),
             });
         }
-        let portrait = [PORTRAIT_PNG, PORTRAIT_JPEG].into_iter().find_map(|path| package.bytes(path));
+        let portrait = PORTRAIT_PATHS.into_iter().find_map(|path| package.bytes(path));
         let portrait = portrait.map(|bytes| Portrait::new(bytes?.to_vec())).transpose()?;
         Ok(Self { preview, recordings: flac(package, RECORDINGS_PATH)?, portrait })
     }
@@ -119,14 +147,18 @@ impl Extras {
 
 fn flac(package: &Package, path: &str) -> Result<Option<Vec<u8>>, VoiceError> {
     let Some(bytes) = package.bytes(path).transpose()? else { return Ok(None) };
-    if !bytes.starts_with(b"fLaC") {
-        return Err(VoiceError::Shape {
+    checked_flac(path)(bytes.to_vec()).map(Some)
+}
+
+fn checked_flac(path: &str) -> impl Fn(Vec<u8>) -> Result<Vec<u8>, VoiceError> {
+    move |bytes| match bytes.starts_with(b"fLaC") {
+        true => Ok(bytes),
+        false => Err(VoiceError::Shape {
             member: path.to_owned(),
             found: "something else".to_owned(),
             expected: "FLAC".to_owned(),
-        });
+        }),
     }
-    Ok(Some(bytes.to_vec()))
 }
 
 /// A copy of a voice file with another manifest; members stay as they are, a signature is dropped.

@@ -46,7 +46,7 @@ impl Foundation {
             Self::ContentVec => "content features for all RVC voices",
             Self::ContentVec768 => "content features for RVC v2 voices",
             Self::ContentVec256 => "content features for RVC v1 voices",
-            Self::Rmvpe => "F0 of RVC; kept, but not used yet: Coffre's own F0 serves",
+            Self::Rmvpe => "F0 for RVC voices up to 1040 Hz; without it Coffre's own serves",
         }
     }
 
@@ -103,6 +103,17 @@ pub fn find(folder: &Path, kind: Foundation) -> Option<PathBuf> {
 pub fn find_contentvec(folder: &Path, features: usize) -> Option<PathBuf> {
     let own = if features == 256 { Foundation::ContentVec256 } else { Foundation::ContentVec768 };
     find(folder, own).or_else(|| find(folder, Foundation::ContentVec))
+}
+
+/// What to say when the content graph for a number of features is not in a folder: what is needed, and how it is got.
+pub fn missing_contentvec(folder: &Path, features: usize) -> String {
+    let (version, layer) = if features == 256 { ("v1", 9) } else { ("v2", 12) };
+    format!(
+        "an RVC {version} voice needs ContentVec (layer {layer}, {features} features) as ONNX, which is not part of \
+         Coffre and is not in {}. Coffre's own content encoder cannot stand in for it. Run `coffre models get`, or get \
+         an export, such as vec-{features}-layer-{layer}.onnx, and run `coffre models add FILE`",
+        folder.display()
+    )
 }
 
 /// Copies a graph into a folder after recognising it; gives its kind and place.

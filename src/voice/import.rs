@@ -16,7 +16,7 @@ pub use error::ImportError;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{ENGINE_RVC, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion, Kind};
+use super::manifest::{ENGINE_RVC, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion, Kind, UNKNOWN_RANGE_HZ};
 use super::rvc::{ForeignGraph, Generator, RvcVoice};
 use super::{Manifest, Voice, VoiceId};
 
@@ -108,10 +108,11 @@ fn manifest(name: String, voice: &RvcVoice) -> Manifest {
         attribution: String::new(),
         consent: None,
         median_f0_hz: 220.0,
-        range_hz: [50.0, 1_100.0],
+        range_hz: UNKNOWN_RANGE_HZ,
         bandwidth_hz: (rate as f32 / 2.0).clamp(1_000.0, 48_000.0),
         voiced_seconds: 0.0,
         previous_ids: Vec::new(),
+        improved_from: None,
         members: Vec::new(),
     }
 }

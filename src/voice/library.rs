@@ -15,7 +15,10 @@ use super::manifest::Kind;
 use super::package::Package;
 use super::{Manifest, Voice, VoiceError, VoiceId};
 
-pub use change::{Imported, delete, export, fingerprint, import, new_path, rename, restore, state, today};
+pub use change::{
+    Imported, content, content_at, delete, export, fingerprint, import, new_path, new_path_in, rename, restore, state,
+    today,
+};
 
 /// File name extension of voices.
 pub const EXTENSION: &str = "coffre";

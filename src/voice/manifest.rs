@@ -13,7 +13,7 @@ use super::VoiceError;
 pub const FORMAT_MAJOR: u32 = 1;
 
 /// Minor format version that this Coffre writes. A higher one in a file is read, its additions are ignored.
-pub const FORMAT_MINOR: u32 = 1;
+pub const FORMAT_MINOR: u32 = 2;
 
 /// Name of the embedded engine.
 pub const ENGINE_NATIVE: &str = "native";
@@ -195,8 +195,23 @@ pub struct Manifest {
     /// Ids that the voice had before it was renamed or its origin was stated, newest last: sessions still find it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous_ids: Vec<String>,
+    /// Id of the voice that this one was improved from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub improved_from: Option<String>,
     /// All binary members.
     pub members: Vec<Member>,
+}
+
+/// Range of an imported voice of which nothing is known.
+pub const UNKNOWN_RANGE_HZ: [f32; 2] = [50.0, 1_100.0];
+
+impl Manifest {
+    /// The voice's median F0 in Hz; `None` for an imported voice of which nobody said it.
+    pub fn register_hz(&self) -> Option<f32> {
+        let is_placeholder =
+            self.engine == ENGINE_RVC && self.voiced_seconds == 0.0 && self.range_hz == UNKNOWN_RANGE_HZ;
+        (!is_placeholder).then_some(self.median_f0_hz)
+    }
 }
 
 /// Only the version, read before anything else so that a future format gives the right message.
@@ -265,6 +280,9 @@ impl Manifest {
         }
         if self.previous_ids.len() > MAX_PREVIOUS_IDS || self.previous_ids.iter().any(|id| !is_hash(id)) {
             return Err(VoiceError::manifest("`previous_ids` holds what is no id, or too many"));
+        }
+        if self.improved_from.as_ref().is_some_and(|id| !is_hash(id)) {
+            return Err(VoiceError::manifest("`improved_from` is no id"));
         }
         if let Some(consent) = &self.consent {
             consent.validate()?;

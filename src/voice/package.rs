@@ -86,6 +86,30 @@ impl Package {
         Ok((VoiceId::of(bytes), manifest))
     }
 
+    /// Unpacks and verifies one member of plain bytes, of at most `limit` of them, and nothing else; `None` when the
+    /// manifest does not list it.
+    ///
+    /// # Errors
+    /// Any [`VoiceError`] about the container, the manifest or this member.
+    pub fn peek_member(bytes: &[u8], path: &str, limit: u64) -> Result<Option<Vec<u8>>, VoiceError> {
+        let (mut archive, _) = open_archive(bytes)?;
+        let manifest = Manifest::from_json(&read_member(&mut archive, MANIFEST_PATH, None)?)?;
+        let Some(member) = manifest.members.iter().find(|member| member.path == path) else { return Ok(None) };
+        let len = member.byte_len().filter(|len| *len <= limit && member.dtype == ElementType::U8);
+        let Some(len) = len.filter(|_| member.shape.len() == 1) else {
+            return Err(shape_error(
+                path,
+                format!("{:?} {:?}", member.dtype, member.shape),
+                format!("at most {limit} bytes"),
+            ));
+        };
+        let data = read_member(&mut archive, path, Some(len))?;
+        match hex(&Sha256::digest(&data)).eq_ignore_ascii_case(&member.sha256) {
+            true => Ok(Some(data)),
+            false => Err(VoiceError::HashMismatch { member: path.to_owned() }),
+        }
+    }
+
     /// Opens a container and verifies all members.
     ///
     /// # Errors

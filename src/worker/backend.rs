@@ -1,17 +1,23 @@
 //! Where engines, voices and profiles come from. Tests bring their own [`Backend`].
 
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+mod device_use;
+mod rvc;
 
-use super::Delays;
-use crate::bridge::{VoiceChoice, VoiceRef};
-use crate::engine::content::ContentEncoder;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use super::{Delays, Prepared};
+use crate::bridge::{DeviceChoice, VoiceChoice, VoiceRef};
+use crate::engine::latency::NATIVE_COMPUTE_LEN;
 use crate::engine::native::NativeEngine;
 use crate::engine::profile::SourceProfile;
-use crate::engine::{Engine, Mode};
+use crate::engine::{Engine, EngineId, Mode, Setup};
 use crate::onnx::Runtime;
-use crate::voice::library::{Library, Origin, VoiceEntry, default_folders, fingerprint};
-use crate::voice::{Voice, VoiceError, VoiceId};
+use crate::onnx::device::{self, Device};
+use crate::voice::library::{self, Library, Origin, VoiceEntry, default_folders, fingerprint};
+use crate::voice::manifest::ENGINE_RVC;
+use crate::voice::{Consent, ConsentGround, Extras, VoiceError, VoiceId};
+use device_use::DeviceUse;
 
 /// Why a slot stays without its voice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,24 +26,39 @@ pub enum VoiceProblem {
     Missing,
     /// The file is there but cannot be used; the reason.
     Refused(String),
+    /// A graph that the voice needs is not there; which one, and what to do.
+    FoundationMissing(String),
 }
 
 /// What the loader needs from the rest of the program. All calls but [`Backend::delays`] come from the loader thread.
 pub trait Backend: Send {
-    /// Latency and tail of the engine of a mode, without building it. Called once, before the threads start.
-    fn delays(&self, mode: Mode) -> Delays;
+    /// Times of an engine, without building it. Called once for each, before the threads start.
+    fn delays(&self, setup: Setup) -> Delays;
 
     /// Builds an engine.
     ///
     /// # Errors
     /// Why there is none, with the remedy.
-    fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String>;
+    fn build(&mut self, setup: Setup) -> Result<Box<dyn Engine>, String>;
 
     /// What runs the graphs, in plain words, or why nothing does. Asked after [`Backend::build`].
     ///
     /// # Errors
     /// The reason, with the remedy.
     fn device(&self) -> Result<String, String>;
+
+    /// What was chosen to run RVC voices, and what became of it. Asked every few seconds.
+    fn device_choice(&mut self) -> DeviceChoice {
+        DeviceChoice::default()
+    }
+
+    /// Chooses by a [`DeviceKind::word`](crate::bridge::DeviceKind) what runs RVC voices that are loaded from now on.
+    fn choose_device(&mut self, _word: &str) {}
+
+    /// Changes when any instance of this process has chosen: what is loaded has to be loaded again.
+    fn device_version(&self) -> u32 {
+        0
+    }
 
     /// Looks through the library.
     fn scan(&mut self) -> Vec<VoiceChoice>;
@@ -47,14 +68,29 @@ pub trait Backend: Send {
         false
     }
 
-    /// Opens a voice of the last scan.
+    /// The engine that a voice of the last scan needs, by its file; `None` when there is no such file.
+    fn engine_of(&self, _voice: &VoiceRef) -> Option<EngineId> {
+        None
+    }
+
+    /// Opens a voice of the last scan for an engine.
     ///
     /// # Errors
     /// [`VoiceProblem`].
-    fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem>;
+    fn load_voice(&mut self, voice: &VoiceRef, setup: Setup) -> Result<Prepared, VoiceProblem>;
+
+    /// Writes into the file of a voice whose voice it is. Returns the voice's new name and hash; the library has to be
+    /// looked through again.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    fn state_origin(&mut self, voice: &VoiceRef, ground: ConsentGround, statement: &str) -> Result<VoiceRef, String> {
+        let _ = (ground, statement);
+        Err(format!("the file of {} cannot be changed", voice.name))
+    }
 }
 
-/// The backend of the real plugin: the native engine and the voices of this machine.
+/// The backend of the real plugin: both engines and the voices of this machine.
 #[derive(Debug, Default)]
 pub struct NativeBackend {
     library: Library,
@@ -63,6 +99,10 @@ pub struct NativeBackend {
     fingerprint: Option<VoiceId>,
     /// Why the last engine has no content encoder, with the remedy; `None` = it has one.
     content_trouble: Option<String>,
+    foundations: rvc::Foundations,
+    /// Whether the last engine was that of RVC voices.
+    is_rvc: bool,
+    device: DeviceUse,
 }
 
 impl NativeBackend {
@@ -70,29 +110,45 @@ impl NativeBackend {
     pub fn with_folders(folders: Vec<(Origin, PathBuf)>) -> Self {
         Self { folders: Some(folders), ..Self::default() }
     }
+
+    fn entry(&self, voice: &VoiceRef) -> Option<&VoiceEntry> {
+        self.library.find(voice.id.parse().ok(), &voice.name)
+    }
 }
 
 impl Backend for NativeBackend {
-    fn delays(&self, mode: Mode) -> Delays {
+    fn delays(&self, setup: Setup) -> Delays {
+        if setup.engine == EngineId::Rvc {
+            return rvc::delays(setup.mode);
+        }
         // The delays do not depend on content encoder, profile or voice, so an engine without them tells. Once per
         // process: hosts make many instances on their main thread.
         static DELAYS: [OnceLock<Delays>; 2] = [OnceLock::new(), OnceLock::new()];
-        let place = match mode {
+        let place = match setup.mode {
             Mode::Live => &DELAYS[0],
             Mode::Mix => &DELAYS[1],
         };
         *place.get_or_init(|| {
-            let engine = NativeEngine::new(mode, None, SourceProfile::population());
-            Delays { latency_len: engine.latency_len(), tail_len: engine.tail_len() }
+            let engine = NativeEngine::new(setup.mode, None, SourceProfile::population());
+            let (latency_len, tail_len) = (engine.latency_len(), engine.tail_len());
+            Delays { latency_len, tail_len, compute_len: NATIVE_COMPUTE_LEN }
         })
     }
 
-    fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String> {
-        let content = Runtime::get()
-            .map_err(|error| error.to_string())
-            .and_then(|runtime| ContentEncoder::new(runtime).map_err(|error| error.to_string()));
-        self.content_trouble = content.as_ref().err().cloned();
-        let mut engine = NativeEngine::new(mode, content.ok(), SourceProfile::population());
+    fn build(&mut self, setup: Setup) -> Result<Box<dyn Engine>, String> {
+        self.foundations.forget();
+        if setup.engine == EngineId::Rvc {
+            self.content_trouble = None;
+            self.is_rvc = true;
+            return rvc::engine(setup.mode);
+        }
+        self.is_rvc = false;
+        let engine = Runtime::get().map_err(|error| error.to_string()).and_then(|runtime| {
+            let engine = NativeEngine::open(runtime, setup.mode, SourceProfile::population());
+            engine.map_err(|error| error.to_string())
+        });
+        self.content_trouble = engine.as_ref().err().cloned();
+        let mut engine = engine.unwrap_or_else(|_| NativeEngine::new(setup.mode, None, SourceProfile::population()));
         // In a plugin the singer is learned when somebody asks for it: what a session renders must not depend on how
         // long it was played before.
         engine.stop_learning();
@@ -100,32 +156,63 @@ impl Backend for NativeBackend {
     }
 
     fn device(&self) -> Result<String, String> {
-        self.content_trouble.clone().map_or_else(|| Ok("CPU".to_owned()), Err)
+        if let Some(reason) = &self.content_trouble {
+            return Err(reason.clone());
+        }
+        Ok(if self.is_rvc { rvc::device() } else { Device::Cpu.title().to_owned() })
+    }
+
+    fn device_choice(&mut self) -> DeviceChoice {
+        self.device.tell(self.is_rvc)
+    }
+
+    fn choose_device(&mut self, word: &str) {
+        self.device.choose(word);
+    }
+
+    fn device_version(&self) -> u32 {
+        device::version()
     }
 
     fn scan(&mut self) -> Vec<VoiceChoice> {
         let folders = self.folders.clone().unwrap_or_else(default_folders);
         // Before the scan: what changes meanwhile is found the next time.
         self.fingerprint = Some(fingerprint(&folders));
+        self.foundations.look();
         self.library = Library::scan_folders(&folders);
         self.library.voices().filter_map(choice).collect()
     }
 
     fn has_changed(&mut self) -> bool {
         let folders = self.folders.clone().unwrap_or_else(default_folders);
-        self.fingerprint.is_some_and(|known| known != fingerprint(&folders))
+        self.fingerprint.is_some_and(|known| known != fingerprint(&folders)) || self.foundations.have_changed()
     }
 
-    fn load_voice(&mut self, voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem> {
-        let entry = self.library.find(voice.id.parse().ok(), &voice.name).ok_or(VoiceProblem::Missing)?;
+    fn engine_of(&self, voice: &VoiceRef) -> Option<EngineId> {
+        self.entry(voice).map(engine_of)
+    }
+
+    fn load_voice(&mut self, voice: &VoiceRef, setup: Setup) -> Result<Prepared, VoiceProblem> {
+        let entry = self.entry(voice).ok_or(VoiceProblem::Missing)?;
         let voice = entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))?;
-        match voice.rvc() {
-            // The two engines differ in delay, which a host is told before it plays.
-            Some(_) => Err(VoiceProblem::Refused(
-                "this is an RVC voice; they are converted by `coffre convert`, not in the plugin yet".to_owned(),
-            )),
-            None => Ok(voice),
+        match (voice.rvc().is_some(), setup.engine) {
+            (false, EngineId::Native) => Ok(Prepared::Native(voice)),
+            (true, EngineId::Rvc) => self.foundations.prepare(voice, setup.mode),
+            // Only a file that was replaced since the scan gets here.
+            _ => Err(VoiceProblem::Refused("the file has changed; look again".to_owned())),
         }
+    }
+
+    fn state_origin(&mut self, voice: &VoiceRef, ground: ConsentGround, statement: &str) -> Result<VoiceRef, String> {
+        let id = voice.id.parse().ok();
+        let entry = self.library.find(id, &voice.name).ok_or_else(|| format!("{} is missing", voice.name))?;
+        let statement = statement.trim().to_owned();
+        let consent = Consent { ground, statement, date: Some(library::today()), recordings_sha256: None };
+        let path = library::state(entry, consent).map_err(|error| error.to_string())?;
+        self.scan();
+        // Its bytes are others now, so it has another hash.
+        let entry = self.library.voices().find(|entry| entry.path == path);
+        entry.and_then(choice).map(|choice| choice.voice).ok_or_else(|| format!("{} is missing", voice.name))
     }
 }
 
@@ -138,15 +225,33 @@ pub fn embedded_voices() -> &'static [VoiceRef] {
     })
 }
 
+fn engine_of(entry: &VoiceEntry) -> EngineId {
+    match &entry.manifest {
+        Ok(manifest) if manifest.engine == ENGINE_RVC => EngineId::Rvc,
+        _ => EngineId::Native,
+    }
+}
+
 fn choice(entry: &VoiceEntry) -> Option<VoiceChoice> {
     let manifest = entry.manifest.as_ref().ok()?;
+    let (has_preview, has_portrait) = Extras::listed(manifest);
     Some(VoiceChoice {
-        voice: VoiceRef { name: entry.name.clone(), id: entry.id?.to_string() },
-        description: manifest.description.clone(),
-        range_hz: manifest.range_hz,
+        voice: VoiceRef {
+            name: entry.name.clone(),
+            id: entry.id?.to_string(),
+            is_rvc: engine_of(entry) == EngineId::Rvc,
+        },
+        description: match manifest.register_hz() {
+            Some(_) => manifest.description.clone(),
+            None => format!("{}. Its register is not known: set Transpose by ear", manifest.description),
+        },
+        range_hz: manifest.register_hz().map_or([0.0; 2], |_| manifest.range_hz),
         licence: manifest.licence.clone(),
         attribution: manifest.attribution.clone(),
         consent: manifest.consent.as_ref().map(|consent| consent.statement.clone()).unwrap_or_default(),
         is_embedded: entry.origin == Origin::Embedded,
+        path: entry.path.clone(),
+        has_preview,
+        has_portrait,
     })
 }

@@ -12,7 +12,7 @@ use super::{Command, Flags, Message, panic_text};
 use crate::bridge::link::WorkerEnd;
 use crate::bridge::{Request, Session, SlotState, Telemetry, Trouble, VoiceRef};
 use crate::engine::profile::SourceProfile;
-use crate::engine::{Mode, VOICE_SLOTS};
+use crate::engine::{EngineId, Mode, Setup, VOICE_SLOTS};
 
 /// Longest sleep: a safety net only, every reason to wake comes with a wake-up.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -34,12 +34,15 @@ pub(super) struct Loader<'a> {
     has_scanned: bool,
     /// When the folders were looked at last.
     watched: Instant,
+    /// The backend's [`Backend::device_version`] when things were loaded.
+    device_version: u32,
     is_learning: bool,
     /// The session's version that was applied last.
     seen: Option<u64>,
     slots: [Option<VoiceRef>; VOICE_SLOTS],
     profile_version: u64,
-    mode: Option<Mode>,
+    /// What the engine is for, and the voices: see [`Backend::load_voice`].
+    setup: Option<Setup>,
     engines_lost: u32,
 }
 
@@ -63,11 +66,12 @@ impl<'a> Loader<'a> {
             flags,
             has_scanned: false,
             watched: Instant::now(),
+            device_version: 0,
             is_learning: false,
             seen: None,
             slots: Default::default(),
             profile_version: 0,
-            mode: None,
+            setup: None,
             engines_lost: 0,
         }
     }
@@ -89,12 +93,16 @@ impl<'a> Loader<'a> {
         if !self.has_scanned {
             self.has_scanned = true;
             self.look_for_voices();
+            self.tell_device();
+            self.device_version = self.backend.device_version();
         }
         if self.watched.elapsed() >= WATCH_EVERY {
             self.watched = Instant::now();
             if self.backend.has_changed() {
                 self.serve(&Request::LookForVoices);
             }
+            self.follow_device();
+            self.tell_device();
         }
         // Only the newest link counts: hosts activate several times while they load a plugin.
         let mut newest = None;
@@ -113,6 +121,10 @@ impl<'a> Loader<'a> {
         while let Some(request) = self.session.next_request() {
             is_busy = true;
             self.serve(&request);
+        }
+        if let Some(tap) = self.session.take_capture() {
+            is_busy = true;
+            self.command(Command::Capture(tap));
         }
         self.apply_session();
         if let Some(link) = newest {
@@ -133,6 +145,29 @@ impl<'a> Loader<'a> {
                 }
                 self.seen = None;
             }
+            Request::ChooseDevice(word) => {
+                self.backend.choose_device(word);
+                self.follow_device();
+                self.tell_device();
+            }
+            Request::StateOrigin { voice, ground, statement } => {
+                let stated = self.backend.state_origin(voice, *ground, statement);
+                let trouble = match stated {
+                    Ok(new) => {
+                        self.look_for_voices();
+                        // What sounds is marked with the new file from now on.
+                        for (slot, content) in self.session.slots().iter().enumerate() {
+                            if content.as_ref() == Some(voice) {
+                                self.session.set_slot(slot, Some(new.clone()));
+                            }
+                        }
+                        None
+                    }
+                    Err(reason) => Some(Trouble::Origin { name: voice.name.clone(), reason }),
+                };
+                let is_old = |trouble: &Trouble| matches!(trouble, Trouble::Origin { .. });
+                self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
+            }
             Request::LearnProfile | Request::ClearProfile => {
                 self.is_learning = *request == Request::LearnProfile;
                 self.session.set_profile(Vec::new());
@@ -140,6 +175,23 @@ impl<'a> Loader<'a> {
                 self.command(Command::Learn(self.is_learning));
             }
         }
+    }
+
+    /// Loads RVC voices again when another device is to run them.
+    fn follow_device(&mut self) {
+        let version = self.backend.device_version();
+        if std::mem::replace(&mut self.device_version, version) != version
+            && let Some(setup) = self.setup.filter(|setup| setup.engine == EngineId::Rvc)
+        {
+            self.build(setup);
+            (self.slots, self.seen) = (Default::default(), None);
+            self.apply_session();
+        }
+    }
+
+    fn tell_device(&mut self) {
+        let choice = self.backend.device_choice();
+        self.telemetry.set_device_choice(choice);
     }
 
     fn look_for_voices(&mut self) {
@@ -160,24 +212,41 @@ impl<'a> Loader<'a> {
                 return;
             }
             if self.slots[slot] != *voice {
-                self.fill_slot(slot, voice.as_ref());
-                self.slots[slot].clone_from(voice);
+                self.slots[slot] = self.fill_slot(slot, voice.as_ref());
             }
         }
         self.apply_profile();
     }
 
-    fn fill_slot(&mut self, slot: usize, voice: Option<&VoiceRef>) {
+    /// Loads the voice of a slot; gives its name, with the engine that the file says it needs.
+    fn fill_slot(&mut self, slot: usize, voice: Option<&VoiceRef>) -> Option<VoiceRef> {
         let is_old = |trouble: &Trouble| match trouble {
-            Trouble::VoiceMissing { slot: of, .. } | Trouble::VoiceRefused { slot: of, .. } => *of == slot,
+            Trouble::VoiceMissing { slot: of, .. }
+            | Trouble::VoiceRefused { slot: of, .. }
+            | Trouble::FoundationMissing { slot: of, .. } => *of == slot,
             _ => false,
         };
-        let loaded = voice.map(|voice| (voice, self.backend.load_voice(voice)));
+        // Before the first activation it is not known which engine will run.
+        let engine = self.setup.map_or(EngineId::Native, |setup| setup.engine);
+        let needed = voice.and_then(|voice| self.backend.engine_of(voice));
+        let voice = voice.map(|voice| match needed {
+            Some(needed) if needed != voice.engine() => self.session.set_slot_engine(slot, voice, needed),
+            _ => voice.clone(),
+        });
+        let voice = voice.as_ref();
+        let loaded = voice.map(|voice| match needed {
+            // The other engine's voices wait for it: what they need is large.
+            Some(needed) if needed != engine => (voice, Ok(None)),
+            _ => (voice, self.backend.load_voice(voice, self.setup.unwrap_or(Mode::Live.into())).map(Some)),
+        });
         let (state, trouble, voice_box) = match loaded {
             None => (SlotState::Empty, None, None),
-            Some((_, Ok(loaded))) => (SlotState::Ready, None, Some(loaded)),
+            Some((_, Ok(loaded))) => (SlotState::Ready, None, loaded),
             Some((voice, Err(VoiceProblem::Missing))) => {
                 (SlotState::Missing, Some(Trouble::VoiceMissing { slot, name: voice.name.clone() }), None)
+            }
+            Some((voice, Err(VoiceProblem::FoundationMissing(reason)))) => {
+                (SlotState::Missing, Some(Trouble::FoundationMissing { slot, name: voice.name.clone(), reason }), None)
             }
             Some((voice, Err(VoiceProblem::Refused(reason)))) => {
                 (SlotState::Missing, Some(Trouble::VoiceRefused { slot, name: voice.name.clone(), reason }), None)
@@ -186,6 +255,7 @@ impl<'a> Loader<'a> {
         self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
         self.command(Command::Voice(slot, voice_box));
         self.session.set_slot_state(slot, voice, state);
+        voice.cloned()
     }
 
     fn apply_profile(&mut self) {
@@ -224,9 +294,15 @@ impl<'a> Loader<'a> {
 
     fn attach(&mut self, link: WorkerEnd) {
         self.engines_lost = 0;
-        let mode = link.config().mode;
-        if self.mode != Some(mode) {
-            self.build(mode);
+        let setup = link.config().setup;
+        if self.setup != Some(setup) {
+            let before = self.setup.map_or(EngineId::Native, |setup| setup.engine);
+            self.build(setup);
+            // Voices are prepared for one engine and, with RVC, for one layout of its windows.
+            if setup.engine != before || setup.engine == EngineId::Rvc {
+                (self.slots, self.seen) = (Default::default(), None);
+                self.apply_session();
+            }
         }
         // After voices and engine, so that the first sample already meets them.
         self.command(Command::Attach(link));
@@ -237,23 +313,23 @@ impl<'a> Loader<'a> {
         self.flags.stop.load(Ordering::Acquire)
     }
 
-    fn build(&mut self, mode: Mode) {
+    fn build(&mut self, setup: Setup) {
         if self.is_stopping() {
             return;
         }
-        let built = catch_unwind(AssertUnwindSafe(|| self.backend.build(mode)));
+        let built = catch_unwind(AssertUnwindSafe(|| self.backend.build(setup)));
         let built = built.unwrap_or_else(|payload| Err(panic_text(payload.as_ref())));
         super::ending::watch();
         match built {
             Ok(engine) => {
-                self.mode = Some(mode);
-                self.command(Command::Engine(mode, engine));
+                self.setup = Some(setup);
+                self.command(Command::Engine(setup, engine));
                 if self.engines_lost == 0 {
                     self.set_stopped_trouble(None);
                 }
             }
             Err(reason) => {
-                self.mode = None;
+                self.setup = None;
                 self.command(Command::NoEngine);
                 self.set_stopped_trouble(Some(reason));
             }
@@ -275,10 +351,10 @@ impl<'a> Loader<'a> {
     fn replace_engine(&mut self, reason: &str) {
         self.engines_lost += 1;
         self.set_stopped_trouble(Some(reason.to_owned()));
-        if let (Some(mode), true) = (self.mode, self.engines_lost <= MAX_LOST) {
-            self.build(mode);
+        if let (Some(setup), true) = (self.setup, self.engines_lost <= MAX_LOST) {
+            self.build(setup);
         } else {
-            self.mode = None;
+            self.setup = None;
             self.command(Command::NoEngine);
         }
     }

@@ -7,13 +7,15 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::{Command, Message, panic_text};
+use super::priority::Priority;
+use super::{Command, Message, Prepared, panic_text};
 use crate::bridge::Telemetry;
+use crate::bridge::capture::CaptureTap;
 use crate::bridge::link::{NoteKind, WorkerEnd};
 use crate::engine::profile::SourceProfile;
 use crate::engine::stream::HostStream;
-use crate::engine::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopReport, Mode, VOICE_SLOTS};
-use crate::voice::Voice;
+use crate::engine::{ENGINE_RATE, Engine, EngineError, EngineId, HOP_LEN, HopReport, Mode, Setup, VOICE_SLOTS};
+use crate::onnx::queue::with_deadline;
 
 /// Most samples taken from the ring at once, so that commands and new epochs are seen soon.
 const CHUNK_LEN: usize = 1_024;
@@ -27,14 +29,17 @@ pub(super) struct Runner {
     messages: Sender<Message>,
     loader: Thread,
     telemetry: Arc<Telemetry>,
+    priority: Priority,
     link: Option<WorkerEnd>,
     /// The engine while no link is there to run it.
     engine: Option<Box<dyn Engine>>,
-    mode: Mode,
+    setup: Setup,
     stream: Option<HostStream>,
-    voices: [Option<Arc<Voice>>; VOICE_SLOTS],
+    voices: [Option<Prepared>; VOICE_SLOTS],
     profile: Option<Arc<SourceProfile>>,
     is_learning: bool,
+    /// Where the input is recorded to, while somebody wants it.
+    tap: Option<CaptureTap>,
     has_given_up: bool,
     is_failing: bool,
     epoch: u32,
@@ -65,13 +70,15 @@ impl Runner {
             messages,
             loader,
             telemetry,
+            priority: Priority::default(),
             link: None,
             engine: None,
-            mode: Mode::Live,
+            setup: Mode::Live.into(),
             stream: None,
             voices: Default::default(),
             profile: None,
             is_learning: false,
+            tap: None,
             has_given_up: false,
             is_failing: false,
             epoch: 0,
@@ -111,9 +118,9 @@ impl Runner {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Engine(mode, engine) => {
+            Command::Engine(setup, engine) => {
                 self.retire_engine();
-                self.mode = mode;
+                self.setup = setup;
                 self.engine = Some(engine);
                 self.has_given_up = false;
                 self.equip_engine();
@@ -121,11 +128,12 @@ impl Runner {
             }
             Command::Voice(slot, voice) => {
                 let old = std::mem::replace(&mut self.voices[slot], voice);
+                let (voice, kind) = (self.voices[slot].clone(), self.setup.engine);
+                self.with_engine(|engine| put(engine, kind, slot, voice));
+                // After the engine let go of it, so that graphs end on the loader's thread.
                 if let Some(old) = old {
                     self.tell(Message::Retired(Box::new(old)));
                 }
-                let voice = self.voices[slot].clone();
-                self.with_engine(|engine| engine.set_voice(slot, voice));
             }
             Command::Profile(profile) => {
                 self.profile.clone_from(&profile);
@@ -134,6 +142,11 @@ impl Runner {
             Command::Learn(is_on) => {
                 self.is_learning = is_on;
                 self.with_engine(|engine| engine.learn_profile(is_on));
+            }
+            Command::Capture(tap) => {
+                if let Some(old) = self.tap.replace(tap) {
+                    self.tell(Message::Retired(Box::new(old)));
+                }
             }
             Command::Attach(link) => {
                 if let Some(stream) = self.stream.take() {
@@ -157,7 +170,7 @@ impl Runner {
         let Some(link) = &self.link else { return };
         let config = *link.config();
         link.set_stopped(self.has_given_up);
-        if self.mode != config.mode {
+        if self.setup != config.setup {
             return;
         }
         let Some(mut engine) = self.engine.take() else { return };
@@ -182,10 +195,11 @@ impl Runner {
     /// Gives a new engine what the old one had.
     fn equip_engine(&mut self) {
         let (voices, profile, is_learning) = (self.voices.clone(), self.profile.clone(), self.is_learning);
+        let kind = self.setup.engine;
         self.with_engine(|engine| {
             for (slot, voice) in voices.into_iter().enumerate() {
                 if voice.is_some() {
-                    engine.set_voice(slot, voice);
+                    put(engine, kind, slot, voice);
                 }
             }
             engine.set_profile(profile);
@@ -201,6 +215,7 @@ impl Runner {
         if link.is_closed() {
             // The host was deactivated: keep the engine for the next link.
             self.link = None;
+            self.priority.want(false);
             if let Some(stream) = self.stream.take() {
                 self.engine = Some(stream.into_engine());
             }
@@ -209,6 +224,7 @@ impl Runner {
         if self.stream.is_none() {
             return false;
         }
+        self.priority.want(link.is_real_time());
         let wanted = link.wanted_epoch();
         if wanted != self.epoch {
             self.taken += link.clear_for(wanted);
@@ -239,8 +255,12 @@ impl Runner {
         let (Some(link), Some(stream)) = (&mut self.link, &mut self.stream) else { return false };
         while let Some(note) = link.note_at(self.taken) {
             match note {
-                NoteKind::Start { position, epoch } if epoch == self.epoch => {
+                NoteKind::Start { position, epoch, unheard } if epoch == self.epoch => {
                     stream.reset();
+                    stream.expect_unheard(unheard);
+                    if let Some(tap) = &mut self.tap {
+                        tap.part();
+                    }
                     (self.origin, self.position, self.has_started) = (position, position, true);
                     self.output_position = position + u64::from(link.config().slack);
                 }
@@ -255,6 +275,12 @@ impl Runner {
         self.position += count as u64;
         if self.has_started {
             stream.push(&self.chunk[..count]);
+            let rate = link.config().host_rate;
+            let is_over = self.tap.as_mut().is_some_and(|tap| !tap.push(&self.chunk[..count], rate));
+            if let Some(tap) = self.tap.take_if(|_| is_over) {
+                // Dropping it frees its ring, for which a hop must not wait.
+                self.tell(Message::Retired(Box::new(tap)));
+            }
         }
         count > 0
     }
@@ -263,7 +289,14 @@ impl Runner {
     fn run_hop(&mut self) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let begin = Instant::now();
-        let result = match catch_unwind(AssertUnwindSafe(|| stream.run_hop())) {
+        // Instances share the device: whose samples are needed first is served first.
+        let slack = self
+            .link
+            .as_ref()
+            .map_or(0.0, |link| f64::from(link.config().slack) / f64::from(link.config().host_rate.max(1)));
+        let deadline = begin + Duration::from_secs_f64(slack);
+        let run = || with_deadline(deadline, || stream.run_hop());
+        let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(None) => return false,
             Ok(Some(result)) => result,
             Err(payload) => {
@@ -358,5 +391,14 @@ impl Runner {
         // Without a loader the instance is ending anyway.
         let _ = self.messages.send(message);
         self.loader.unpark();
+    }
+}
+
+/// Puts a voice into a slot of an engine of that kind; voices of other engines leave it empty.
+fn put(engine: &mut dyn Engine, kind: EngineId, slot: usize, voice: Option<Prepared>) {
+    match voice.filter(|voice| voice.engine() == kind) {
+        Some(Prepared::Native(voice)) => engine.set_voice(slot, Some(voice)),
+        Some(Prepared::Rvc(voice)) => engine.set_rvc_voice(slot, voice),
+        None => engine.set_voice(slot, None),
     }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use coffre::audio::{Controls, Processor, wet};
 use coffre::bridge::link::LinkConfig;
-use coffre::bridge::{RunState, Session, Telemetry, VoiceChoice, VoiceRef};
-use coffre::engine::latency::{Latency, slack_len};
-use coffre::engine::{Engine, EngineError, HopParams, HopReport, IdentityEngine, Mode};
+use coffre::bridge::preview::preview;
+use coffre::bridge::{DeviceChoice, RunState, Session, Telemetry, VoiceChoice, VoiceRef};
+use coffre::engine::latency::{Latency, NATIVE_COMPUTE_LEN, slack_len};
+use coffre::engine::{Engine, EngineError, EngineId, HOP_LEN, HopParams, HopReport, IdentityEngine, Mode, Setup};
 use coffre::voice::Voice;
-use coffre::worker::{Backend, Delays, Instance, VoiceProblem};
+use coffre::worker::{Backend, Delays, Instance, Prepared, VoiceProblem};
 
 /// Delay of the fake engines in samples at the engine's rate.
 pub const ENGINE_LATENCY: usize = 1_464;
@@ -21,6 +22,8 @@ pub const ENGINE_LATENCY: usize = 1_464;
 pub struct Behaviour {
     /// Time that each hop takes, in microseconds.
     pub hop_us: AtomicU64,
+    /// Each tenth hop takes this much longer, in microseconds, unless what it makes is not heard.
+    pub burst_us: AtomicU64,
     /// The next hop takes this long once, in microseconds.
     pub stall_us: AtomicU64,
     /// Hops from now on that report an error.
@@ -37,6 +40,8 @@ pub struct Behaviour {
     pub hops: AtomicU64,
     /// Hops do not end while this is set.
     pub is_hanging: AtomicBool,
+    /// Times that a device was chosen.
+    pub device_choices: AtomicU64,
     /// The output is the input upside down, so that it is told from the dry signal.
     pub is_inverting: AtomicBool,
 }
@@ -55,6 +60,9 @@ fn sleep_us(us: u64) {
 /// Passes samples on, transposed parameters aside, with the faults that its behaviour asks for.
 pub struct FakeEngine {
     identity: IdentityEngine,
+    /// Since the last reset.
+    hops: usize,
+    unheard_len: usize,
     behaviour: Arc<Behaviour>,
 }
 
@@ -71,11 +79,20 @@ impl Engine for FakeEngine {
 
     fn reset(&mut self) {
         self.identity.reset();
+        (self.hops, self.unheard_len) = (0, 0);
+    }
+
+    fn expect_unheard(&mut self, len: usize) {
+        self.unheard_len = len;
     }
 
     fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError> {
         self.behaviour.hops.fetch_add(1, Ordering::SeqCst);
         sleep_us(self.behaviour.hop_us.load(Ordering::SeqCst));
+        self.hops += 1;
+        if self.hops.is_multiple_of(10) && (self.hops + 9) * HOP_LEN > self.unheard_len {
+            sleep_us(self.behaviour.burst_us.load(Ordering::SeqCst));
+        }
         sleep_us(self.behaviour.stall_us.swap(0, Ordering::SeqCst));
         while self.behaviour.is_hanging.load(Ordering::SeqCst) {
             sleep_us(1_000);
@@ -96,33 +113,52 @@ impl Engine for FakeEngine {
 pub struct FakeBackend(pub Arc<Behaviour>);
 
 impl Backend for FakeBackend {
-    fn delays(&self, mode: Mode) -> Delays {
-        let latency_len = match mode {
+    fn delays(&self, setup: Setup) -> Delays {
+        let latency_len = match setup.mode {
             Mode::Live => ENGINE_LATENCY,
             Mode::Mix => ENGINE_LATENCY + 8_000,
         };
-        Delays { latency_len, tail_len: latency_len }
+        match setup.engine {
+            EngineId::Native => Delays { latency_len, tail_len: latency_len, compute_len: NATIVE_COMPUTE_LEN },
+            // As late as one that computes ten hops at once.
+            EngineId::Rvc => {
+                let latency_len = latency_len + 9 * HOP_LEN;
+                Delays { latency_len, tail_len: latency_len, compute_len: 10 * HOP_LEN }
+            }
+        }
     }
 
-    fn build(&mut self, mode: Mode) -> Result<Box<dyn Engine>, String> {
+    fn build(&mut self, setup: Setup) -> Result<Box<dyn Engine>, String> {
         sleep_us(self.0.build_us.load(Ordering::SeqCst));
         self.0.builds.fetch_add(1, Ordering::SeqCst);
         if take_one(&self.0.failing_builds) {
             return Err("no engine, as it was told".to_owned());
         }
-        let identity = IdentityEngine::new(self.delays(mode).latency_len);
-        Ok(Box::new(FakeEngine { identity, behaviour: self.0.clone() }))
+        let identity = IdentityEngine::new(self.delays(setup).latency_len);
+        Ok(Box::new(FakeEngine { identity, hops: 0, unheard_len: 0, behaviour: self.0.clone() }))
     }
 
     fn device(&self) -> Result<String, String> {
         Ok("CPU".to_owned())
     }
 
+    fn device_choice(&mut self) -> DeviceChoice {
+        DeviceChoice { chosen: self.device_version().to_string(), ..DeviceChoice::default() }
+    }
+
+    fn choose_device(&mut self, _word: &str) {
+        self.0.device_choices.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn device_version(&self) -> u32 {
+        self.0.device_choices.load(Ordering::SeqCst) as u32
+    }
+
     fn scan(&mut self) -> Vec<VoiceChoice> {
         Vec::new()
     }
 
-    fn load_voice(&mut self, _voice: &VoiceRef) -> Result<Arc<Voice>, VoiceProblem> {
+    fn load_voice(&mut self, _voice: &VoiceRef, _setup: Setup) -> Result<Prepared, VoiceProblem> {
         Err(VoiceProblem::Missing)
     }
 }
@@ -160,13 +196,13 @@ impl Rig {
         let (session, telemetry) = (Arc::new(Session::default()), Arc::new(Telemetry::default()));
         let backend = Box::new(FakeBackend(behaviour.clone()));
         let instance = Instance::start(backend, session.clone(), telemetry.clone()).expect("threads");
-        let (processor, latency) = activate(&instance, host_rate, block_len, Mode::Live);
+        let (processor, latency) = activate(&instance, host_rate, block_len, Mode::Live.into());
         Self { instance, behaviour, telemetry, session, processor, latency, host_rate, played: 0, begin: None }
     }
 
     /// A new activation, as hosts do on every change.
-    pub fn reactivate(&mut self, host_rate: u32, block_len: usize, mode: Mode) {
-        (self.processor, self.latency) = activate(&self.instance, host_rate, block_len, mode);
+    pub fn reactivate(&mut self, host_rate: u32, block_len: usize, setup: impl Into<Setup>) {
+        (self.processor, self.latency) = activate(&self.instance, host_rate, block_len, setup.into());
         self.host_rate = host_rate;
         (self.played, self.begin) = (0, None);
     }
@@ -208,16 +244,21 @@ impl Rig {
     }
 }
 
-fn activate(instance: &Instance, host_rate: u32, block_len: usize, mode: Mode) -> (Processor, usize) {
-    let slack = slack_len(host_rate, block_len as u32);
-    let latency = Latency::new(host_rate, instance.delays(mode).latency_len, slack);
+fn activate(instance: &Instance, host_rate: u32, block_len: usize, setup: Setup) -> (Processor, usize) {
+    let delays = instance.delays(setup);
+    let slack = slack_len(host_rate, block_len as u32, delays.compute_len);
+    let latency = Latency::new(host_rate, delays.latency_len, slack);
     let link = instance.attach(LinkConfig {
         host_rate,
-        mode,
+        setup,
         stream_latency: latency.stream(),
         slack,
         ring_len: wet::ring_len(host_rate, latency.total(), block_len),
     });
     let telemetry = instance.telemetry().clone();
-    (Processor::new(link, telemetry, latency.total(), block_len), latency.total() as usize)
+    let mut processor = Processor::new(link, telemetry, latency.total(), block_len);
+    let (source, end) = preview(host_rate);
+    instance.session().set_preview(source);
+    processor.set_preview(end);
+    (processor, latency.total() as usize)
 }

@@ -34,13 +34,15 @@ pub struct Controls {
 fn range(control: Control) -> (f32, f32, f32, &'static str) {
     match control {
         Control::Voice => (1.0, 16.0, 1.0, ""),
+        Control::VoiceB => (1.0, 16.0, 2.0, ""),
+        Control::Morph => (0.0, 100.0, 0.0, " %"),
         Control::Transpose => (-24.0, 24.0, 0.0, " st"),
         Control::Formant => (-6.0, 6.0, 0.0, " st"),
         Control::Likeness => (0.0, 100.0, 60.0, " %"),
         Control::Mix => (0.0, 100.0, 100.0, " %"),
         Control::InputGain | Control::OutputGain => (-24.0, 24.0, 0.0, " dB"),
         Control::Gate => (-100.0, -20.0, -60.0, " dB"),
-        Control::AutoRegister => (0.0, 1.0, 1.0, ""),
+        Control::AutoRegister | Control::Watermark => (0.0, 1.0, 1.0, ""),
         Control::LatencyMode | Control::Fallback | Control::Bypass => (0.0, 1.0, 0.0, ""),
     }
 }
@@ -57,8 +59,10 @@ impl ControlAccess for Controls {
 
     fn step_count(&self, control: Control) -> Option<usize> {
         match control {
-            Control::Voice => Some(15),
-            Control::AutoRegister | Control::LatencyMode | Control::Fallback | Control::Bypass => Some(1),
+            Control::Voice | Control::VoiceB => Some(15),
+            Control::AutoRegister | Control::Watermark | Control::LatencyMode | Control::Fallback | Control::Bypass => {
+                Some(1)
+            }
             _ => None,
         }
     }
@@ -66,7 +70,7 @@ impl ControlAccess for Controls {
     fn text(&self, control: Control, normalized: f32) -> String {
         let (low, high, _, unit) = range(control);
         let value = low + (high - low) * normalized;
-        let digits = usize::from(!matches!(control, Control::Likeness | Control::Mix)) * 2;
+        let digits = usize::from(!matches!(control, Control::Likeness | Control::Mix | Control::Morph)) * 2;
         let digits =
             if matches!(control, Control::Gate | Control::InputGain | Control::OutputGain) { 1 } else { digits };
         tidy(&format!("{value:.digits$}{unit}"))
@@ -227,11 +231,12 @@ pub fn voice(id: &str, name: &str, description: &str, range_hz: [f32; 2]) -> Voi
         attribution: "Recordings given to the public domain by their speaker.".into(),
         consent: "Made from recordings that were given to the public for any use.".into(),
         is_embedded: true,
+        ..VoiceChoice::default()
     }
 }
 
 pub fn named(id: &str, name: &str) -> VoiceRef {
-    VoiceRef { name: name.into(), id: id.into() }
+    VoiceRef { name: name.into(), id: id.into(), is_rvc: false }
 }
 
 /// A plugin in the middle of a song.

@@ -17,8 +17,13 @@ LIBRARIES = Path("/usr/lib/ardour7")
 SUPERCLOCK = 282_240_000
 
 # Ardour 7.3 frees what it does not own when it closes the exported file, now and then, also without any plugin (9 of 25
-# runs with glibc's heap checks). Only such a run is tried again.
-OWN_CRASHES = ("free(): invalid pointer", "corrupted size vs. prev_size")
+# runs with glibc's heap checks; 7 of 60 without them, in these words). Only such a run is tried again.
+OWN_CRASHES = (
+    "free(): invalid pointer",
+    "free(): invalid next size",
+    "corrupted size vs. prev_size",
+    "double free or corruption",
+)
 ATTEMPTS = 5
 
 SCRIPT = """

@@ -19,7 +19,7 @@ if not shutil.which("ardour7-lua"):
 from daw import Daw  # noqa: E402
 
 # Number of a parameter in the order of the plugin.
-MIX = 5
+MIX = 7
 
 # Exports until one is fast enough.
 ATTEMPTS = 4

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
+use coffre::engine::profile::SourceProfile;
 use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::track::Unvoiced;
@@ -14,31 +15,15 @@ use coffre::onnx::{Graph, Runtime, Settings};
 use coffre::voice::import::import_rvc;
 use coffre::voice::{Manifest, Voice};
 
+pub use super::stand_in::stand_in;
 use super::{common, data, fixture};
 
-/// A graph with the outside of ContentVec: sound in, 768 features every 20 ms out, as the export called
-/// `vec-768-layer-12` names and turns them.
-pub fn stand_in() -> &'static [u8] {
-    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| {
-        let mut graph = GraphWriter::new();
-        let source = graph.input("source", &[Dim::Fixed(1), Dim::Fixed(1), Dim::Open("samples")]);
-        let mut random = common::Random(3);
-        let weights: Vec<f32> = (0..768 * 400).map(|_| 0.3 * random.sample()).collect();
-        let weights = graph.floats(&[768, 1, 400], &weights);
-        let y = graph.node("Conv", &[&source, &weights], &[("strides", Attribute::Ints(&[320]))]);
-        let y = graph.node("Tanh", &[&y], &[]);
-        graph.output(&y, "embed", &[Dim::Fixed(1), Dim::Fixed(768), Dim::Open("frames")]);
-        graph.finish("contentvec", &[])
-    })
-}
-
-fn voice() -> Arc<Voice> {
+pub fn voice() -> Arc<Voice> {
     static VOICE: OnceLock<Arc<Voice>> = OnceLock::new();
     Arc::clone(VOICE.get_or_init(|| Arc::new(import_rvc(&fixture("rvc_v2_40k.pth"), None).expect("a voice"))))
 }
 
-fn runtime() -> &'static Runtime {
+pub fn runtime() -> &'static Runtime {
     Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)")
 }
 
@@ -46,7 +31,7 @@ fn engine(geometry: Geometry, options: RvcOptions, voice: Option<Arc<Voice>>) ->
     let source = |runtime: &'static Runtime, features: usize| {
         let graph =
             Graph::open_built(runtime, contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())))?;
-        ContentVec::new(graph, features)
+        Ok(ContentVec::new(graph, features)?.into())
     };
     let mut engine = RvcEngine::new(runtime(), geometry, options, Box::new(source));
     engine.set_voice(0, voice);
@@ -159,6 +144,43 @@ fn options_and_parameters_act() {
     ] {
         assert!(other.iter().all(|v| v.is_finite()), "{name}");
         assert!(other != plain, "{name} changes nothing");
+    }
+}
+
+#[test]
+fn auto_register_acts_where_the_register_of_the_voice_is_known() {
+    let input = song(100 * HOP_LEN);
+    let (on, off) = (HopParams::default(), HopParams { auto_register: false, ..HopParams::default() });
+    let render = |engine: &mut RvcEngine, params: &HopParams| {
+        engine.reset();
+        let mut ratio = 0.0;
+        let mut output = vec![0.0; input.len()];
+        for (input, output) in input.chunks_exact(HOP_LEN).zip(output.chunks_exact_mut(HOP_LEN)) {
+            let report = engine.process_hop(params, input, output).expect("no failure");
+            if report.f0_source_hz > 0.0 {
+                ratio = report.f0_output_hz / report.f0_source_hz;
+            }
+        }
+        (output, 12.0 * ratio.log2())
+    };
+    let mut unknown = engine(Geometry::of(Mode::Live), RvcOptions::default(), Some(voice()));
+    assert_eq!(voice().manifest().register_hz(), None);
+    let plain = render(&mut unknown, &off);
+    assert!(render(&mut unknown, &on) == plain && plain.1.abs() < 1e-3, "nobody knows where it belongs");
+
+    let manifest = Manifest { median_f0_hz: 440.0, range_hz: [220.0, 880.0], ..voice().manifest().clone() };
+    let bytes = Voice::write_rvc(manifest, voice().rvc().expect("of RVC")).expect("writable");
+    let known = Arc::new(Voice::from_bytes(&bytes).expect("readable"));
+    let mut engine = engine(Geometry::of(Mode::Live), RvcOptions::default(), Some(known));
+    assert!(render(&mut engine, &off).1.abs() < 1e-3);
+    let mut profile = (*SourceProfile::population()).clone();
+    for (median, wanted) in [(220.0, 12.0), (415.0, 1.0), (880.0, -12.0)] {
+        profile.median_f0_hz = median;
+        engine.set_profile(Some(Arc::new(profile.clone())));
+        let (output, shift) = render(&mut engine, &on);
+        assert!((shift - wanted).abs() < 1e-3, "{median} Hz: {shift}");
+        let shifted = HopParams { transpose_st: wanted, ..off };
+        assert!(render(&mut engine, &shifted).0 == output, "as if it had been transposed by hand");
     }
 }
 

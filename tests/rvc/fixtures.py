@@ -1,4 +1,4 @@
-"""Writes the RVC fixtures in `tests/data` (needs `torch`, `numpy`, `safetensors` and `faiss-cpu`).
+"""Writes the RVC fixtures in `tests/data` (needs `torch`, `numpy`, `safetensors`, `librosa` and `faiss-cpu`).
 
 Small random networks with the real architecture, saved the way RVC saves, and what the reference makes of inputs that
 both sides compute by formula. `rvc_*.pth` are checkpoints, `rvc_*.index` retrieval indexes, `rvc_*.safetensors` the
@@ -142,6 +142,35 @@ def index(name, count, dim, lists, clusters, seed):
     print(name, (DATA / f"{name}.index").stat().st_size, int((ids < 0).sum()))
 
 
+def rmvpe():
+    """F0 by RMVPE's way from sound to pitch, with a graph of one matrix in the place of the network."""
+    import librosa
+
+    n = np.arange(31 * 160, dtype=np.float64)
+    sound = (0.3 * np.sin(0.08 * n + 40 * np.sin(0.0009 * n)) + 0.1 * np.sin(0.31 * n)) * (n > 1_500)
+    spectrum = np.abs(librosa.stft(sound, n_fft=1024, hop_length=160, window="hann", pad_mode="reflect"))
+    bands = librosa.filters.mel(sr=16_000, n_fft=1024, n_mels=128, fmin=30, fmax=8_000, htk=True)
+    mel = np.log(np.maximum(bands @ spectrum, 1e-5))
+    # What `tests/rvc/pitch.rs` builds: each pitch hears the bands around it.
+    edges = librosa.mel_frequencies(n_mels=130, fmin=30, fmax=8_000, htk=True)[1:-1]
+    cents = 20 * np.arange(360) + 1997.3794084376191
+    distance = np.log2(edges[None, :] / (10 * 2 ** (cents[:, None] / 1200)))
+    weights = np.exp(-((distance / 0.06) ** 2)) + 1e-9
+    weights /= weights.sum(1, keepdims=True)
+    salience = 1 / (1 + np.exp(-(weights @ mel)))
+    best = salience.argmax(0)
+    f0 = np.zeros(mel.shape[1])
+    for frame, pitch in enumerate(best):
+        near = slice(max(pitch - 4, 0), pitch + 5)
+        share = salience[near, frame]
+        if share.max() > 0.03:
+            f0[frame] = 10 * 2 ** ((share * cents[near]).sum() / share.sum() / 1200)
+    tensors = {"f0": f0, "mel": mel}
+    tensors = {key: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for key, value in tensors.items()}
+    save_file(tensors, DATA / "rvc_rmvpe.safetensors")
+    print("rmvpe", f0.round(1).tolist())
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1:  # full size, for a check that is not committed: fixtures.py FOLDER
         folder = pathlib.Path(sys.argv[1])
@@ -151,5 +180,6 @@ if __name__ == "__main__":
         model("rvc_v2_48k", "v2", 48_000, [12, 10, 2, 2], [24, 20, 4, 4], True, False, 2)
         model("rvc_v1_32k_plain", "v1", 32_000, [10, 4, 2, 2, 2], [16, 16, 4, 4, 4], False, True, 3)
         pipeline()
+        rmvpe()
         index("rvc_full_lists", 600, 16, 8, 20, 4)
         index("rvc_sparse_lists", 300, 16, 64, 2, 5)

@@ -28,6 +28,9 @@ pub const BUILD: &[&str] = &[
 pub const PYTHON: &[&str] =
     &["libfreetype6", "libgl1", "libx11-6", "libxext6", "libxinerama1", "libxrandr2", "python3-venv"];
 
+/// The display in which the editor is opened and closed.
+pub const DISPLAY: &[&str] = &["xvfb", "libgl1-mesa-dri"];
+
 /// The DAW whose export is compared with a dry track.
 pub const DAW: &[&str] = &["ardour"];
 

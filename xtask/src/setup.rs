@@ -38,6 +38,7 @@ pub fn ensure(stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Res
         if extent < Extent::Test {
             return packages::ensure(&wanted);
         }
+        wanted.extend(packages::DISPLAY);
         // The DAW is wanted, not needed: without it its test is skipped, and says so.
         packages::ensure(&wanted)?;
         if let Err(error) = packages::ensure(packages::DAW) {

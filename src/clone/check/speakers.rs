@@ -14,7 +14,7 @@ const BANDS: std::ops::Range<usize> = 4..60;
 const GROUP: usize = 4;
 
 /// Values that describe a piece: groups of bands, and the F0.
-const VALUES: usize = (BANDS.end - BANDS.start) / GROUP + 1;
+pub(super) const VALUES: usize = (BANDS.end - BANDS.start) / GROUP + 1;
 
 /// Voiced frames that make a piece: 2.5 s.
 const PIECE_FRAMES: usize = 250;
@@ -66,17 +66,19 @@ impl Speakers {
     }
 }
 
+/// What of a frame is compared.
+pub(super) fn values(frame: &VoicedFrame) -> [f32; VALUES] {
+    std::array::from_fn(|n| match n + 1 < VALUES {
+        true => {
+            let first = BANDS.start + n * GROUP;
+            frame.shape[first..first + GROUP].iter().sum::<f32>() / GROUP as f32
+        }
+        false => F0_WEIGHT * frame.f0_hz.max(20.0).log2(),
+    })
+}
+
 /// Cuts the frames into pieces and describes each.
 fn pieces(frames: &[VoicedFrame]) -> Vec<Piece> {
-    let values = |frame: &VoicedFrame| -> Piece {
-        std::array::from_fn(|n| match n + 1 < VALUES {
-            true => {
-                let first = BANDS.start + n * GROUP;
-                frame.shape[first..first + GROUP].iter().sum::<f32>() / GROUP as f32
-            }
-            false => F0_WEIGHT * frame.f0_hz.max(20.0).log2(),
-        })
-    };
     let mut sums = vec![([0.0_f64; VALUES], 0_u32); PHONES];
     for frame in frames {
         let (sum, count) = &mut sums[frame.phone.min(PHONES - 1)];

@@ -5,20 +5,24 @@
 //! - *register and formants* (likeness 0): the singer's own envelope with its formants warped and its average colour
 //!   equalised to the target's. Needs no content features, so it is also the safe path.
 //! - *differential* (0.6): the singer's envelope plus what the target's bank says for this content minus what the
-//!   singer's own bank says for it. Errors of the content features cancel.
+//!   singer's own bank says for it. Errors of the content features cancel. Until the singer is learned, a part of the
+//!   absolute map makes up for what is not known.
 //! - *strong* (1.0): half a larger differential step, half *absolute*: what the target's bank says, with the variance
 //!   restored that averaging neighbours took away. The two err differently, so their mean is nearer to the target and
 //!   better understood than either.
 //!
-//! Loudness always stays the singer's. Runs on the worker thread; allocates in [`Mapper::new`] only. Knows no audio.
+//! Between two voices, `morph` blends what the three maps make for each. Loudness always stays the singer's.
+//! Runs on the worker thread; allocates in [`Mapper::new`] only. Knows no audio.
 
 mod hiss;
+mod morph;
 mod pairing;
 mod smoothing;
 
 use std::sync::Arc;
 
 use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
+use super::refine::{VOICE_LEN, describe};
 use crate::engine::Mode;
 use crate::engine::loudness::LoudnessMeter;
 use crate::engine::profile::SourceProfile;
@@ -27,6 +31,7 @@ use crate::voice::bank::{KEY_LEN, SHAPE_BANDS};
 use crate::voice::{MeanShapes, Voice};
 
 use hiss::Hiss;
+use morph::Morph;
 use pairing::{Pairing, value_at};
 use smoothing::Smoothing;
 
@@ -36,14 +41,18 @@ const _: () = assert!(SHAPE_BANDS == ENV_BANDS);
 /// Likeness at which the map is purely differential.
 pub const DIFFERENTIAL_LIKENESS: f32 = 0.6;
 
-/// Size of the differential step at that likeness. Averages over neighbours understate the difference of two voices.
-const GAIN: f32 = 1.15;
+/// Size of the differential step at that likeness: more is nearer to the target and sounds less natural.
+const GAIN: f32 = 1.0;
 
-/// Size of the differential step at full likeness.
+/// Size of the differential step at full likeness. Averages over neighbours understate the difference of two voices.
 const MOST_GAIN: f32 = 1.6;
 
 /// Share of the absolute map at full likeness.
 const MOST_ABSOLUTE: f32 = 0.5;
+
+/// Least share of the absolute map while the singer is unknown. What the population says then stands for the singer, so
+/// the differential map keeps all that makes this singer different; the absolute one does not ask about the singer.
+const UNKNOWN_ABSOLUTE: f32 = 0.35;
 
 /// Share of the banks' answer in unvoiced frames: consonants carry words rather than identity.
 const UNVOICED_SHARE: f32 = 0.7;
@@ -69,6 +78,15 @@ pub struct MapContent<'a> {
     pub confidence: f32,
 }
 
+/// The two voices of a morph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The voice that sounds without a morph.
+    A = 0,
+    /// The voice that it leads to.
+    B = 1,
+}
+
 /// One 10 ms frame of the singer.
 #[derive(Clone, Copy, Debug)]
 pub struct MapFrame<'a> {
@@ -78,6 +96,8 @@ pub struct MapFrame<'a> {
     pub voicing: f32,
     /// Content features; `None` without an encoder, or while it starts.
     pub content: Option<MapContent<'a>>,
+    /// Whether voice A and voice B can be heard while this frame counts; a voice that cannot is not asked.
+    pub sides: [bool; 2],
 }
 
 /// Parameters of one frame.
@@ -87,6 +107,8 @@ pub struct MapParams {
     pub likeness: f32,
     /// Formant shift in semitones; positive is smaller and brighter. Also acts without a voice.
     pub formant_st: f32,
+    /// How far from voice A to voice B, in `0.0..=1.0`; followed without a step. Without a voice B it is 0.
+    pub morph: f32,
 }
 
 /// What is remembered of a frame until it leaves the delay line.
@@ -95,10 +117,11 @@ struct Slot {
     envelope: [f32; ENV_BANDS],
     voicing: f32,
     confidence: f32,
-    /// Retrieved shapes of target and singer; meaningful when `has_shapes`.
-    target: [f32; ENV_BANDS],
+    /// Retrieved shapes of the two voices and of the singer; meaningful where `has_shapes`.
+    targets: [[f32; ENV_BANDS]; 2],
     source: [f32; ENV_BANDS],
-    has_shapes: bool,
+    /// Per voice: whether its shape and the singer's are there.
+    has_shapes: [bool; 2],
 }
 
 impl Slot {
@@ -106,19 +129,28 @@ impl Slot {
         envelope: [0.0; ENV_BANDS],
         voicing: 0.0,
         confidence: 0.0,
-        target: [0.0; ENV_BANDS],
+        targets: [[0.0; ENV_BANDS]; 2],
         source: [0.0; ENV_BANDS],
-        has_shapes: false,
+        has_shapes: [false; 2],
     };
+}
+
+/// A voice and what depends on it and on the profile alone.
+#[derive(Debug)]
+struct Target {
+    voice: Option<Arc<Voice>>,
+    pairing: Pairing,
 }
 
 /// Turns frames of the singer into differences of log power per band.
 #[derive(Debug)]
 pub struct Mapper {
-    voice: Option<Arc<Voice>>,
+    /// By [`Side`].
+    targets: [Target; 2],
+    morph: Morph,
     profile: Arc<SourceProfile>,
-    /// What depends on voice and profile alone.
-    pairing: Pairing,
+    /// Share of the absolute map at the likeness of the differential one.
+    least_absolute: f32,
     /// Content space of the running encoder; banks of another space are not asked.
     content_space: String,
     retriever: Retriever,
@@ -143,9 +175,10 @@ impl Mapper {
             slots: vec![Slot::EMPTY; smoothing.len()].into_boxed_slice(),
             smoothing,
             hiss: Hiss::new(),
-            voice: None,
+            targets: [(); 2].map(|()| Target { voice: None, pairing: Pairing::none() }),
+            morph: Morph::new(),
+            least_absolute: least_absolute(&profile),
             profile,
-            pairing: Pairing::none(),
             content_space: content_space.to_owned(),
             retriever: Retriever::new(),
             meter: LoudnessMeter::new(),
@@ -161,13 +194,25 @@ impl Mapper {
         self.smoothing.lag()
     }
 
-    /// Changes the voice, with a crossfade; `None` leaves the formant shift alone. The same voice changes nothing.
-    pub fn set_voice(&mut self, voice: Option<Arc<Voice>>) {
-        if voice.as_ref().map(|v| v.id()) == self.voice.as_ref().map(|v| v.id()) {
+    /// Changes a voice, with a crossfade where it is heard. Without a voice A the singer stays; without a voice B there
+    /// is no morph. The same voice changes nothing.
+    pub fn set_voice(&mut self, side: Side, voice: Option<Arc<Voice>>) {
+        let target = &mut self.targets[side as usize];
+        if voice.as_ref().map(|v| v.id()) == target.voice.as_ref().map(|v| v.id()) {
             return;
         }
-        self.voice = voice;
-        self.pair();
+        target.voice = voice;
+        self.pair(side);
+        let is_heard = match side {
+            Side::A => self.morph.weight() < 1.0,
+            Side::B => self.morph.weight() > 0.0,
+        };
+        if is_heard {
+            self.begin_fade();
+        }
+        if self.voice(Side::B).is_none() {
+            self.morph.fall_back();
+        }
     }
 
     /// Changes the source profile, with a crossfade.
@@ -176,7 +221,10 @@ impl Mapper {
             return;
         }
         self.profile = profile;
-        self.pair();
+        self.least_absolute = least_absolute(&self.profile);
+        self.pair(Side::A);
+        self.pair(Side::B);
+        self.begin_fade();
     }
 
     /// The profile in use.
@@ -184,37 +232,62 @@ impl Mapper {
         &self.profile
     }
 
-    /// The voice in use.
-    pub fn voice(&self) -> Option<&Arc<Voice>> {
-        self.voice.as_ref()
+    /// A voice in use.
+    pub fn voice(&self, side: Side) -> Option<&Arc<Voice>> {
+        self.targets[side as usize].voice.as_ref()
     }
 
-    /// The formant factor fitted between singer and voice: above 1 moves formants up.
-    pub fn fitted_warp(&self) -> f32 {
-        self.pairing.warp
+    /// Whether voice A and voice B are heard at this moment; neither before the first frame.
+    pub fn heard_sides(&self) -> [bool; 2] {
+        let weight = self.morph.weight();
+        [self.morph.has_begun() && weight < 1.0, weight > 0.0]
     }
 
-    fn pair(&mut self) {
-        self.pairing = match &self.voice {
+    /// What the refiner is told of the voice that the frame aims at, and how much of it is a voice at all, in
+    /// `0.0..=1.0`.
+    pub fn aim(&self) -> ([f32; VOICE_LEN], f32) {
+        if !self.morph.has_begun() {
+            return ([0.0; VOICE_LEN], 0.0);
+        }
+        let weight = self.morph.weight();
+        let described = |side| self.voice(side).map(|voice| describe(voice.shapes()));
+        match (described(Side::A).filter(|_| weight < 1.0), described(Side::B).filter(|_| weight > 0.0)) {
+            (Some(a), Some(b)) => (std::array::from_fn(|n| mix(a[n], b[n], weight)), 1.0),
+            (Some(a), None) => (a, 1.0 - weight),
+            (None, Some(b)) => (b, weight),
+            (None, None) => ([0.0; VOICE_LEN], 0.0),
+        }
+    }
+
+    /// Fits a voice to the profile, and the voices to each other.
+    fn pair(&mut self, side: Side) {
+        let target = &mut self.targets[side as usize];
+        target.pairing = match &target.voice {
             Some(voice) => {
                 let limit_hz = voice.bandwidth_hz().min(self.profile.bandwidth_hz);
                 Pairing::fit(&self.profile.shapes, voice.shapes(), limit_hz)
             }
             None => Pairing::none(),
         };
-        self.fade_from = self.last;
-        self.fade_left = if self.pushed > 0 { FADE_FRAMES } else { 0 };
         // What was retrieved belongs to the old pair.
         for slot in &mut self.slots {
-            slot.has_shapes = false;
+            slot.has_shapes[side as usize] = false;
         }
+        let [a, b] = &self.targets;
+        self.morph.pair(a.voice.as_deref(), b.voice.as_deref(), b.pairing.warp);
     }
 
-    /// Forgets all frames; keeps voice and profile.
+    fn begin_fade(&mut self) {
+        self.fade_from = self.last;
+        self.fade_left = if self.pushed > 0 { FADE_FRAMES } else { 0 };
+    }
+
+    /// Forgets all frames; keeps voices and profile.
     pub fn reset(&mut self) {
         for slot in &mut self.slots {
-            slot.has_shapes = false;
+            slot.has_shapes = [false; 2];
         }
+        self.morph.reset();
         self.pushed = 0;
         self.hiss = Hiss::new();
         self.last = [0.0; ENV_BANDS];
@@ -235,9 +308,16 @@ impl Mapper {
         }
         let slot = self.slot_at(self.smoothing.lag());
         let envelope = self.slots[slot].envelope;
-        match &self.voice {
-            Some(voice) => self.convert(voice, slot, params.likeness, difference),
-            None => difference.fill(0.0),
+        let weight = self.morph.step(if self.voice(Side::B).is_some() { params.morph } else { 0.0 });
+        if weight < 1.0 {
+            self.convert(Side::A, slot, params.likeness, difference);
+        }
+        if weight >= 1.0 {
+            self.convert(Side::B, slot, params.likeness, difference);
+        } else if weight > 0.0 {
+            let mut to_b = [0.0; ENV_BANDS];
+            self.convert(Side::B, slot, params.likeness, &mut to_b);
+            self.morph.blend(&envelope, self.smooth(Side::B).voicing, difference, &to_b);
         }
         self.shift_formants(&envelope, params.formant_st, difference);
         self.restore_loudness(&envelope, difference);
@@ -263,34 +343,47 @@ impl Mapper {
         }
         slot.voicing = if frame.voicing.is_finite() { frame.voicing.clamp(0.0, 1.0) } else { 0.0 };
         slot.confidence = 0.0;
-        slot.has_shapes = false;
-        let (Some(content), Some(voice)) = (&frame.content, &self.voice) else { return };
-        let is_comparable = !self.content_space.is_empty()
-            && self.content_space == voice.manifest().content_space
-            && self.content_space == self.profile.content_space;
-        if !is_comparable {
+        slot.has_shapes = [false; 2];
+        let Some(content) = &frame.content else { return };
+        if self.content_space.is_empty() || self.content_space != self.profile.content_space {
             return;
         }
         let key: [f32; KEY_LEN] = std::array::from_fn(|n| content.key[n] - self.profile.mean_key[n]);
-        let target = self.retriever.query(voice.bank(), &key, slot.voicing, &mut slot.target);
+        for (side, target) in self.targets.iter().enumerate() {
+            let voice = target.voice.as_ref().filter(|_| frame.sides[side]);
+            let comparable = voice.filter(|voice| voice.manifest().content_space == self.content_space);
+            let Some(voice) = comparable else { continue };
+            let shape = &mut slot.targets[side];
+            slot.has_shapes[side] = self.retriever.query(voice.bank(), &key, slot.voicing, shape).is_some();
+        }
+        if slot.has_shapes == [false; 2] {
+            return;
+        }
         let source = self.retriever.query_apart(&self.profile.bank, &key, slot.voicing, &mut slot.source);
-        slot.has_shapes = target.is_some() && source.is_some();
-        if slot.has_shapes && content.confidence.is_finite() {
+        if source.is_none() {
+            slot.has_shapes = [false; 2];
+        } else if content.confidence.is_finite() {
             slot.confidence = content.confidence.clamp(0.0, 1.0);
         }
     }
 
-    /// The blend of the three maps, without loudness and formant shift.
-    fn convert(&self, voice: &Voice, slot: usize, likeness: f32, difference: &mut [f32; ENV_BANDS]) {
+    /// The blend of the three maps for one voice, without loudness and formant shift.
+    fn convert(&self, side: Side, slot: usize, likeness: f32, difference: &mut [f32; ENV_BANDS]) {
+        let Target { voice, pairing } = &self.targets[side as usize];
+        let Some(voice) = voice else {
+            difference.fill(0.0);
+            return;
+        };
         let centre = &self.slots[slot];
-        let smooth = self.smooth();
-        self.pairing.difference(&centre.envelope, smooth.voicing, difference);
+        let smooth = self.smooth(side);
+        pairing.difference(&centre.envelope, smooth.voicing, difference);
         let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
         // How much of the result comes from the banks at all, and how much of that is absolute.
         let retrieved = (likeness / DIFFERENTIAL_LIKENESS).min(1.0) * smooth.confidence;
         let retrieved = retrieved * mix(UNVOICED_SHARE, 1.0, smooth.voicing);
         let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
-        let (gain, absolute) = (mix(GAIN, MOST_GAIN, beyond), MOST_ABSOLUTE * beyond);
+        let least_absolute = self.least_absolute.max(voice.absolute_share());
+        let (gain, absolute) = (mix(GAIN, MOST_GAIN, beyond), mix(least_absolute, MOST_ABSOLUTE, beyond));
         if retrieved > 0.0 {
             let loudness = self.meter.loudness(&centre.envelope);
             let [voiced, unvoiced] = &voice.restoration().ratio;
@@ -304,11 +397,11 @@ impl Mapper {
                 difference[band] = mix(difference[band], mix(differential, replaced, absolute), retrieved);
             }
         }
-        hold_above(self.pairing.limit, difference);
+        hold_above(pairing.limit, difference);
     }
 
     /// Weighted means over the smoothing window. Frames without shapes lower the confidence, not the shapes.
-    fn smooth(&self) -> Smoothed {
+    fn smooth(&self, side: Side) -> Smoothed {
         let mut smoothed =
             Smoothed { target: [0.0; ENV_BANDS], source: [0.0; ENV_BANDS], voicing: 0.0, confidence: 0.0 };
         let (mut seen, mut with_shapes) = (0.0, 0.0);
@@ -319,11 +412,11 @@ impl Mapper {
             let slot = &self.slots[self.slot_at(age)];
             seen += weight;
             smoothed.voicing += weight * slot.voicing;
-            if slot.has_shapes {
+            if slot.has_shapes[side as usize] {
                 with_shapes += weight;
                 smoothed.confidence += weight * slot.confidence;
                 for band in 0..ENV_BANDS {
-                    smoothed.target[band] += weight * slot.target[band];
+                    smoothed.target[band] += weight * slot.targets[side as usize][band];
                     smoothed.source[band] += weight * slot.source[band];
                 }
             }
@@ -376,6 +469,11 @@ impl Mapper {
         }
         self.fade_left -= 1;
     }
+}
+
+/// Share of the absolute map that a profile needs at least.
+fn least_absolute(profile: &Arc<SourceProfile>) -> f32 {
+    if Arc::ptr_eq(profile, &SourceProfile::population()) { UNKNOWN_ABSOLUTE } else { 0.0 }
 }
 
 /// Means over the smoothing window.

@@ -14,10 +14,15 @@ const GLIDE: f32 = 0.33;
 /// Distances below this count as arrived, in semitones.
 const ARRIVED_ST: f32 = 0.002;
 
-/// Semitones from one median F0 to another, rounded so that the singer stays in the key; 0 for impossible medians.
-pub fn register_st(source_median_hz: f32, target_median_hz: f32) -> f32 {
-    let shift = 12.0 * (target_median_hz / source_median_hz).log2();
-    if shift.is_finite() { shift.round().clamp(-36.0, 36.0) } else { 0.0 }
+/// Semitones from one median F0 to another; 0 for impossible medians.
+pub fn distance_st(source_median_hz: f32, target_median_hz: f32) -> f32 {
+    let distance = 12.0 * (target_median_hz / source_median_hz).log2();
+    if distance.is_finite() { distance } else { 0.0 }
+}
+
+/// The shift for a distance between medians: rounded, so that the singer stays in the key.
+pub fn register_st(distance_st: f32) -> f32 {
+    distance_st.round().clamp(-36.0, 36.0)
 }
 
 /// Follows the commanded shift without steps.
@@ -56,9 +61,9 @@ mod tests {
 
     #[test]
     fn registers_are_whole_semitones() {
-        assert_eq!(register_st(110.0, 220.0), 12.0);
-        assert_eq!(register_st(110.0, 205.0), 11.0);
-        assert_eq!(register_st(0.0, 205.0), 0.0);
+        for (source_hz, target_hz, st) in [(110.0, 220.0, 12.0), (110.0, 205.0, 11.0), (0.0, 205.0, 0.0)] {
+            assert_eq!(register_st(distance_st(source_hz, target_hz)), st);
+        }
     }
 
     #[test]

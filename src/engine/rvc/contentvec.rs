@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::onnx::{Graph, GraphError, LooseInput};
+use super::geometry::Geometry;
+use crate::onnx::{Graph, GraphCall, GraphError, LooseInput};
 
 /// Name in messages.
 pub const NAME: &str = "contentvec";
@@ -14,6 +15,13 @@ const STRIDE: usize = 320;
 
 /// Samples at 16 kHz that one frame sees.
 const FIELD: usize = 400;
+
+/// Samples at 16 kHz between the frames of the network.
+const LOW_FRAME_LEN: usize = 160;
+
+/// Frames at the beginning of what the graph sees whose older features are kept: it knows too little of what was before
+/// them.
+const HEAD: usize = 32;
 
 /// Frames of `len` samples at 16 kHz.
 pub fn frames(len: usize) -> usize {
@@ -69,33 +77,126 @@ impl ContentVec {
         Ok(Self { graph, input: name, rank, output, is_transposed, features })
     }
 
-    /// Features of a window at 16 kHz, as the network takes them: 100 a second, `[frames, features]`.
+    /// Values per frame.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The shape of its input for `len` samples.
+    fn input_shape(&self, len: usize) -> Vec<usize> {
+        [1, 1, len][3 - self.rank.min(3)..].to_vec()
+    }
+
+    /// Tensors for windows of `len` samples; `None` where the graph takes other numbers than 32-bit floats.
+    fn call(&self, len: usize) -> Option<GraphCall> {
+        let (rows, width) = (frames(len), self.features);
+        let output = if self.is_transposed { [1, width, rows] } else { [1, rows, width] };
+        self.graph.call_for((&self.input, &self.input_shape(len)), (&self.output, &output)).ok()
+    }
+
+    /// Features of a window at 16 kHz, in the graph's own layout.
+    fn run(&self, window: &[f32], call: Option<&mut GraphCall>) -> Result<Vec<f32>, GraphError> {
+        let values = match call {
+            Some(call) => {
+                call.input_mut(0).copy_from_slice(window);
+                call.run()?;
+                call.output(0).to_vec()
+            }
+            None => {
+                let shape = self.input_shape(window.len());
+                let outputs =
+                    self.graph.run_loose(&[LooseInput { name: &self.input, shape: &shape, values: window }])?;
+                let output = outputs.into_iter().find(|output| output.name == self.output);
+                output.map(|output| output.values).unwrap_or_default()
+            }
+        };
+        let failed = |reason: &str| Err(GraphError::Run { graph: NAME, reason: reason.to_owned() });
+        if values.is_empty() || values.len() != frames(window.len()) * self.features {
+            return failed("it gave another length");
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return failed("it gave values that are not finite");
+        }
+        Ok(values)
+    }
+}
+
+/// The features of a stream, kept by frame: 100 a second, as the network takes them.
+///
+/// Where the layout says so, the graph sees only the newer part of the window, and what was found about the older part
+/// when it was new stays.
+#[derive(Debug)]
+pub struct ContentLine {
+    content: ContentVec,
+    /// Frames of the window, and how many of them the graph sees at a time.
+    window: usize,
+    seen: usize,
+    /// Tensors, made at the first run.
+    call: Option<Option<GraphCall>>,
+    /// `[window, features]`.
+    phone: Vec<f32>,
+    /// Absolute frame after the window of the last update; `None` = nothing is kept.
+    end: Option<i64>,
+}
+
+impl ContentLine {
+    /// A line that has heard nothing. Loads nothing.
+    pub fn new(content: ContentVec, geometry: Geometry) -> Self {
+        let window = geometry.window();
+        let phone = vec![0.0; window * content.features];
+        Self { content, window, seen: geometry.content_window(), call: None, phone, end: None }
+    }
+
+    /// Forgets all audio.
+    pub fn reset(&mut self) {
+        self.end = None;
+    }
+
+    /// Features of the window of the last update, `[window, features]`.
+    pub fn phone(&self) -> &[f32] {
+        &self.phone
+    }
+
+    /// Moves on to the window that ends before absolute frame `end`; `low` is the stream at 16 kHz up to there.
     ///
-    /// The last frame counts twice, then each one twice, as RVC does it in real time.
+    /// The last frame counts twice, then each one twice, as RVC does it in real time. After a gap, in which nothing was
+    /// heard, the older part repeats the oldest frame that the graph sees.
     ///
     /// # Errors
-    /// [`GraphError`] when the run failed or gave something else than on silence.
+    /// [`GraphError`] when the run failed or gave something else than on silence; nothing is kept then.
     /// [worker-thread]
-    pub fn features(&self, window: &[f32], frame_count: usize) -> Result<Vec<f32>, GraphError> {
-        let wide = [1, 1, window.len()];
-        let shape = &wide[3 - self.rank.min(3)..];
-        let outputs = self.graph.run_loose(&[LooseInput { name: &self.input, shape, values: window }])?;
-        let output = outputs.into_iter().find(|output| output.name == self.output);
-        let count = frames(window.len());
-        let output = output.filter(|output| output.values.len() == count * self.features && count > 0);
-        let output = output.ok_or_else(|| GraphError::Run { graph: NAME, reason: "it gave another length".into() })?;
-        if !output.values.iter().all(|value| value.is_finite()) {
-            return Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() });
-        }
-        let mut features = Vec::with_capacity(frame_count * self.features);
-        for frame in 0..frame_count {
-            let row = (frame / 2).min(count - 1);
-            match self.is_transposed {
-                false => features.extend_from_slice(&output.values[row * self.features..(row + 1) * self.features]),
-                true => features.extend(output.values.iter().skip(row).step_by(count)),
+    pub fn update(&mut self, low: &[f32], end: i64) -> Result<(), GraphError> {
+        let Self { content, window, seen, call, phone, .. } = self;
+        let (window, seen, width) = (*window, *seen, content.features);
+        let from = window - seen;
+        let moved = self.end.take().and_then(|old| usize::try_from(end - old).ok());
+        let moved = moved.filter(|moved| moved % 2 == 0 && moved + HEAD + 2 <= seen && seen < window);
+        let call = call.get_or_insert_with(|| content.call(seen * LOW_FRAME_LEN));
+        let values = content.run(&low[low.len() - seen * LOW_FRAME_LEN..], call.as_mut())?;
+        let rows = values.len() / width;
+        let kept = match moved {
+            Some(moved) => {
+                phone.copy_within(moved * width.., 0);
+                HEAD
+            }
+            None => 0,
+        };
+        for (frame, values_of_frame) in phone.chunks_exact_mut(width).enumerate().skip(from + kept) {
+            let row = ((frame - from) / 2).min(rows - 1);
+            match content.is_transposed {
+                false => values_of_frame.copy_from_slice(&values[row * width..(row + 1) * width]),
+                true => {
+                    let column = values.iter().skip(row).step_by(rows);
+                    values_of_frame.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
+                }
             }
         }
-        Ok(features)
+        if moved.is_none() {
+            let (older, newer) = phone.split_at_mut(from * width);
+            older.chunks_exact_mut(width).for_each(|frame| frame.copy_from_slice(&newer[..width]));
+        }
+        self.end = Some(end);
+        Ok(())
     }
 }
 

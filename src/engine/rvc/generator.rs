@@ -30,28 +30,32 @@ pub struct Window<'a> {
     pub formant: f32,
 }
 
-/// A loaded generator.
+/// A loaded generator, to be run over windows of one layout.
 #[derive(Debug)]
 pub struct Generator {
     network: Network,
     geometry: Geometry,
-}
-
-#[derive(Debug)]
-enum Network {
-    Own(Box<Own>),
-    Foreign(Foreign),
-}
-
-#[derive(Debug)]
-struct Own {
-    graph: Arc<Graph>,
-    config: RvcConfig,
-    /// Binding for a number of decoded frames.
+    /// Binding of an own graph for a number of decoded frames.
     call: Option<(usize, GraphCall)>,
 }
 
-#[derive(Debug)]
+/// The graph of a generator and what is known of it: what users of a voice share.
+#[derive(Clone, Debug)]
+pub struct Network(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Own(Own),
+    Foreign(Foreign),
+}
+
+#[derive(Clone, Debug)]
+struct Own {
+    graph: Arc<Graph>,
+    config: RvcConfig,
+}
+
+#[derive(Clone, Debug)]
 struct Foreign {
     graph: Arc<Graph>,
     dialect: Dialect,
@@ -63,51 +67,57 @@ struct Foreign {
     noise_channels: usize,
 }
 
-impl Generator {
+impl Network {
     /// Loads the generator of a voice, or joins those who use it already.
     ///
     /// # Errors
     /// [`GraphError`] when weights or graph cannot be used.
     /// [worker-thread]
-    pub fn new(runtime: &Runtime, voice: &Voice, speaker: usize, geometry: Geometry) -> Result<Self, GraphError> {
+    pub fn new(runtime: &Runtime, voice: &Voice, speaker: usize) -> Result<Self, GraphError> {
         let unfit = |reason: &str| GraphError::Contract { graph: NAME, reason: reason.to_owned() };
         let parts = voice.rvc().ok_or_else(|| unfit("the voice is not one of RVC"))?;
         let mut key = Sha256::new();
         key.update(voice.id().as_bytes());
         key.update(speaker.to_le_bytes());
         let key: [u8; 32] = key.finalize().into();
-        let network = match &parts.generator {
+        match &parts.generator {
             Parts::Weights(checkpoint) => {
                 let graph = Graph::open_built(runtime, NAME, key, Settings::large(), || built(checkpoint, speaker))?;
-                Network::Own(Box::new(Own { graph, config: checkpoint.config.clone(), call: None }))
+                Ok(Self(Kind::Own(Own { graph, config: checkpoint.config.clone() })))
             }
             Parts::Graph(foreign) => {
                 let graph =
                     Graph::open_built(runtime, NAME, key, Settings::large(), || Ok(Cow::Borrowed(&foreign.bytes)))?;
-                Network::Foreign(Foreign::new(graph, foreign)?)
+                Ok(Self(Kind::Foreign(Foreign::new(graph, foreign)?)))
             }
-        };
-        Ok(Self { network, geometry })
+        }
+    }
+}
+
+impl Generator {
+    /// A user of a network, with tensors of its own. Loads nothing.
+    pub fn new(network: Network, geometry: Geometry) -> Self {
+        Self { network, geometry, call: None }
     }
 
     /// Samples per decoded frame.
     pub fn samples_per_frame(&self) -> usize {
-        match &self.network {
-            Network::Own(own) => own.config.samples_per_frame(),
-            Network::Foreign(foreign) => foreign.samples_per_frame,
+        match &self.network.0 {
+            Kind::Own(own) => own.config.samples_per_frame(),
+            Kind::Foreign(foreign) => foreign.samples_per_frame,
         }
     }
 
     /// Whether neighbouring windows agree where they overlap, so that nothing has to be searched for.
     pub fn is_aligned(&self) -> bool {
-        matches!(self.network, Network::Own(_))
+        matches!(self.network.0, Kind::Own(_))
     }
 
     /// Whether pitch is an input.
     pub fn has_f0(&self) -> bool {
-        match &self.network {
-            Network::Own(own) => own.config.has_f0,
-            Network::Foreign(foreign) => foreign.has_f0,
+        match &self.network.0 {
+            Kind::Own(own) => own.config.has_f0,
+            Kind::Foreign(foreign) => foreign.has_f0,
         }
     }
 
@@ -124,9 +134,9 @@ impl Generator {
     /// [worker-thread]
     pub fn run(&mut self, window: &Window<'_>) -> Result<Vec<f32>, GraphError> {
         let frames = self.decoded_frames(window.formant);
-        let audio = match &mut self.network {
-            Network::Own(own) => own.run(window, &self.geometry, frames)?,
-            Network::Foreign(foreign) => foreign.run(window, frames)?,
+        let audio = match &self.network.0 {
+            Kind::Own(own) => own.run(window, &self.geometry, frames, &mut self.call)?,
+            Kind::Foreign(foreign) => foreign.run(window, frames)?,
         };
         match audio.iter().all(|sample| sample.is_finite()) {
             true => Ok(audio),
@@ -151,16 +161,22 @@ fn prior(start: i64, channels: usize, frames: usize, scale: f32, out: &mut [f32]
 }
 
 impl Own {
-    fn run(&mut self, window: &Window<'_>, geometry: &Geometry, frames: usize) -> Result<Vec<f32>, GraphError> {
+    fn run(
+        &self,
+        window: &Window<'_>,
+        geometry: &Geometry,
+        frames: usize,
+        bound: &mut Option<(usize, GraphCall)>,
+    ) -> Result<Vec<f32>, GraphError> {
         let (flow_head, flow_frames) = (geometry.flow_head(), geometry.window() - geometry.flow_head());
         let channels = self.config.inter_channels;
         let has_f0 = self.config.has_f0;
-        if self.call.as_ref().is_none_or(|(count, _)| *count != frames) {
-            self.call = Some((frames, self.bind(geometry, frames)?));
+        if bound.as_ref().is_none_or(|(count, _)| *count != frames) {
+            *bound = Some((frames, self.bind(geometry, frames)?));
         }
         let samples_per_frame = self.config.samples_per_frame();
         let sample_rate = self.config.sample_rate;
-        let Some((_, call)) = &mut self.call else { return Ok(Vec::new()) };
+        let Some((_, call)) = bound else { return Ok(Vec::new()) };
         call.input_mut(0).copy_from_slice(window.phone);
         prior(window.start + flow_head as i64, channels, flow_frames, 1.0, call.input_mut(1));
         call.input_mut(2)[0] = flow_head as f32;

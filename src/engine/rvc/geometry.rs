@@ -17,6 +17,9 @@ pub const GUARD: usize = 1;
 /// Frames before the decoded ones that the flow sees.
 const FLOW_FRAMES: usize = 24;
 
+/// Frames before the decoded ones that the content graph sees live: with them it sees a second.
+const CONTENT_CONTEXT: usize = 82;
+
 /// Longest block of a file, in hops: 10 s. Attention grows with the square of the window.
 const LONGEST_FILE_BLOCK: usize = 1_000;
 
@@ -63,6 +66,17 @@ impl Geometry {
         self.context + self.decoded()
     }
 
+    /// Frames at the end of the window that the content graph sees at a time; what it said about the others is kept.
+    ///
+    /// Its cost grows with this, and live nothing else costs more. Where its frames of 20 ms would not lie on the same
+    /// grid block after block, it sees the whole window.
+    pub fn content_window(&self) -> usize {
+        let window = self.window();
+        let seen = (self.decoded() + CONTENT_CONTEXT).min(window);
+        let is_on_grid = self.block.is_multiple_of(2) && (window - seen).is_multiple_of(2);
+        if self.mode == Mode::Live && is_on_grid { seen } else { window }
+    }
+
     /// Frames that only the encoders see.
     pub fn flow_head(&self) -> usize {
         self.context.saturating_sub(FLOW_FRAMES)
@@ -71,6 +85,11 @@ impl Geometry {
     /// Delay of the engine in samples: a block begins to sound in the hop that completes its window.
     pub fn latency_len(&self) -> usize {
         (self.block + self.crossfade + self.margin - 1) * HOP_LEN + DECIMATOR_DELAY_LEN
+    }
+
+    /// Samples after the end of the input until the output is silent.
+    pub fn tail_len(&self) -> usize {
+        self.latency_len() + self.block * HOP_LEN
     }
 }
 
@@ -83,6 +102,8 @@ mod tests {
         let live = Geometry::of(Mode::Live);
         assert_eq!((live.window(), live.decoded(), live.flow_head(), live.latency_len()), (218, 18, 176, 7_728));
         let mix = Geometry::of(Mode::Mix);
+        assert_eq!((live.content_window(), mix.content_window()), (100, mix.window()));
+        assert_eq!(Geometry { block: 9, ..live }.content_window(), Geometry { block: 9, ..live }.window());
         assert_eq!((mix.margin, mix.latency_len()), (18, 72 * 480 + 48));
         for hops in [0, 1, 500, 894, 896, 6_000] {
             let file = Geometry::file(hops);

@@ -34,8 +34,16 @@ pub enum Imported {
 /// [`VoiceError::Unreadable`] when there is no such folder and none can be made.
 pub fn new_path(name: &str) -> Result<PathBuf, VoiceError> {
     let folder = user_folder().ok_or_else(|| unreadable(Path::new("the home folder"), "it is not known"))?;
-    make_folder(&folder)?;
-    Ok(free_path(&folder, name))
+    new_path_in(&folder, name)
+}
+
+/// As [`new_path`], in another folder.
+///
+/// # Errors
+/// [`VoiceError::Unreadable`] when the folder cannot be made.
+pub fn new_path_in(folder: &Path, name: &str) -> Result<PathBuf, VoiceError> {
+    make_folder(folder)?;
+    Ok(free_path(folder, name))
 }
 
 /// Copies a voice file into a library folder, after opening it whole.
@@ -131,13 +139,24 @@ fn replace(entry: &VoiceEntry, path: &Path, edit: impl FnOnce(&mut Manifest)) ->
 }
 
 /// The bytes of an entry's file.
-fn content(entry: &VoiceEntry) -> Result<Vec<u8>, VoiceError> {
-    match entry.origin {
-        Origin::Embedded => EMBEDDED
-            .get_file(&entry.path)
+///
+/// # Errors
+/// [`VoiceError::Unreadable`] or [`VoiceError::TooLarge`].
+pub fn content(entry: &VoiceEntry) -> Result<Vec<u8>, VoiceError> {
+    content_at(&entry.path, entry.origin == Origin::Embedded)
+}
+
+/// The bytes of the file that an entry was made of, by its path.
+///
+/// # Errors
+/// As [`content`].
+pub fn content_at(path: &Path, is_embedded: bool) -> Result<Vec<u8>, VoiceError> {
+    match is_embedded {
+        true => EMBEDDED
+            .get_file(path)
             .map(|file| file.contents().to_vec())
-            .ok_or_else(|| unreadable(&entry.path, "it is not embedded")),
-        _ => Package::read_file(&entry.path),
+            .ok_or_else(|| unreadable(path, "it is not embedded")),
+        false => Package::read_file(path),
     }
 }
 

@@ -59,7 +59,10 @@ impl Pairing {
     }
 
     /// Difference of log power, converted minus source, before loudness and band limit.
+    ///
+    /// What is half voiced counts as a consonant: the voiced averages are those of vowels.
     pub(super) fn difference(&self, envelope: &[f32; ENV_BANDS], voicing: f32, difference: &mut [f32; ENV_BANDS]) {
+        let voicing = voicing.powi(3);
         for (band, value) in difference.iter_mut().enumerate() {
             let moved = value_at(envelope, self.position[band]) - envelope[band];
             *value = mix(self.unvoiced[band], moved + self.voiced[band], voicing);
@@ -79,7 +82,8 @@ pub(super) fn value_at(bands: &[f32; ENV_BANDS], position: f32) -> f32 {
     mix(bands[low], bands[low + 1], position - low as f32)
 }
 
-fn fit_warp(source: &[f32; ENV_BANDS], target: &[f32; ENV_BANDS]) -> f32 {
+/// Factor by which the formants of one voiced average lie above another's.
+pub(super) fn fit_warp(source: &[f32; ENV_BANDS], target: &[f32; ENV_BANDS]) -> f32 {
     let mut best = (f32::INFINITY, 1.0);
     for step in 0..WARP_STEPS {
         let share = step as f32 / (WARP_STEPS - 1) as f32;

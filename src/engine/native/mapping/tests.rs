@@ -55,6 +55,10 @@ fn mean_shapes(who: f32) -> MeanShapes {
 }
 
 fn voice_with(who: f32, bandwidth_hz: f32) -> Arc<Voice> {
+    voice_of(who, bandwidth_hz, 0.0)
+}
+
+fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Arc<Voice> {
     let shapes = mean_shapes(who);
     let manifest = Manifest {
         format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },
@@ -73,11 +77,12 @@ fn voice_with(who: f32, bandwidth_hz: f32) -> Arc<Voice> {
         bandwidth_hz,
         voiced_seconds: 6.0,
         previous_ids: Vec::new(),
+        improved_from: None,
         members: Vec::new(),
     };
     let restoration =
         Restoration { mean: [shapes.voiced, shapes.unvoiced], ratio: [[1.0; ENV_BANDS], [1.0; ENV_BANDS]] };
-    let parts = VoiceParts { bank: bank(who), shapes, restoration };
+    let parts = VoiceParts { bank: bank(who), shapes, restoration, absolute_share };
     let bytes = Voice::write(manifest, &parts).expect("the manifest is valid");
     Arc::new(Voice::from_bytes(&bytes).expect("what was written can be read"))
 }
@@ -101,7 +106,7 @@ fn profile(who: f32) -> Arc<SourceProfile> {
 
 fn mapper(mode: Mode, source: f32, target: f32) -> Mapper {
     let mut mapper = Mapper::new(mode, profile(source), SPACE);
-    mapper.set_voice(Some(voice(target)));
+    mapper.set_voice(Side::A, Some(voice(target)));
     mapper
 }
 
@@ -114,7 +119,7 @@ fn held(mapper: &mut Mapper, phone: usize, who: f32, params: &MapParams) -> [f32
         // The encoder's keys still hold the singer's mean.
         let key = key_of(phone, &mut seed).map(|value| value + 0.5);
         let content = Some(MapContent { key: &key, confidence: 1.0 });
-        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, params, &mut difference);
+        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content, sides: BOTH }, params, &mut difference);
     }
     difference
 }
@@ -123,7 +128,9 @@ fn distance(a: &[f32; ENV_BANDS], b: &[f32; ENV_BANDS]) -> f32 {
     (a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f32>() / ENV_BANDS as f32).sqrt()
 }
 
-const PARAMS: MapParams = MapParams { likeness: 0.6, formant_st: 0.0 };
+const BOTH: [bool; 2] = [true; 2];
+
+const PARAMS: MapParams = MapParams { likeness: 0.6, formant_st: 0.0, morph: 0.0 };
 
 /// The step from source to target that a likeness stands for: averages over neighbours understate real voices, so the
 /// map steps beyond what the banks say. These banks are exact, so the step itself can be seen.
@@ -158,6 +165,25 @@ fn every_likeness_steps_as_far_towards_the_target_as_it_should() {
 }
 
 #[test]
+fn a_voice_that_asks_for_it_has_its_own_word_at_the_default() {
+    let settle = |absolute_share: f32, likeness: f32| {
+        // The singer sounds unlike the profile, as when ill: only the absolute map does not ask about the singer.
+        let mut mapper = Mapper::new(Mode::Mix, profile(0.0), SPACE);
+        mapper.set_voice(Side::A, Some(voice_of(1.0, 20_000.0, absolute_share)));
+        let difference = held(&mut mapper, 2, 0.6, &MapParams { likeness, ..PARAMS });
+        let sung = spoken(2, 0.6);
+        let said: [f32; ENV_BANDS] = std::array::from_fn(|band| sung[band] + difference[band]);
+        distance(&said, &spoken(2, 1.0))
+    };
+    let [without, some, most] = [0.0, 0.25, 0.5].map(|share| settle(share, DIFFERENTIAL_LIKENESS));
+    assert!(most < 0.8 * without && some < without && most < some, "{without} {some} {most}");
+    // Neither end of the knob changes.
+    for likeness in [0.0, 1.0] {
+        assert!((settle(0.0, likeness) - settle(0.5, likeness)).abs() < 1e-4, "{likeness}");
+    }
+}
+
+#[test]
 fn a_singer_converted_to_the_own_voice_stays() {
     for likeness in [0.0, 0.3, 0.6] {
         let difference = held(&mut mapper(Mode::Mix, 1.0, 1.0), 2, 1.0, &MapParams { likeness, ..PARAMS });
@@ -171,7 +197,7 @@ fn loudness_stays_the_singers() {
     let mut mapper = mapper(Mode::Live, 0.0, 1.0);
     for likeness in [0.0, 0.6, 1.0] {
         for formant_st in [-4.0, 0.0, 4.0] {
-            let difference = held(&mut mapper, 3, 0.0, &MapParams { likeness, formant_st });
+            let difference = held(&mut mapper, 3, 0.0, &MapParams { likeness, formant_st, morph: 0.0 });
             let source = spoken(3, 0.0).map(|value| value - 4.0);
             let converted = std::array::from_fn(|band| source[band] + difference[band]);
             // 0.02 in natural-log power is 0.09 dB.
@@ -203,7 +229,11 @@ fn doubt_and_missing_content_fall_back_to_formants() {
         let mut difference = [0.0; ENV_BANDS];
         for _ in 0..12 {
             let params = MapParams { likeness, ..PARAMS };
-            mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &params, &mut difference);
+            mapper.push(
+                &MapFrame { envelope: &envelope, voicing: 1.0, content, sides: BOTH },
+                &params,
+                &mut difference,
+            );
         }
         difference
     };
@@ -219,11 +249,15 @@ fn banks_of_another_content_space_are_not_asked() {
     let key = [0.3; KEY_LEN];
     let run = |space: &str| {
         let mut mapper = Mapper::new(Mode::Live, profile(0.0), space);
-        mapper.set_voice(Some(voice(1.0)));
+        mapper.set_voice(Side::A, Some(voice(1.0)));
         let mut difference = [0.0; ENV_BANDS];
         let content = Some(MapContent { key: &key, confidence: 1.0 });
         for _ in 0..8 {
-            mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &PARAMS, &mut difference);
+            mapper.push(
+                &MapFrame { envelope: &envelope, voicing: 1.0, content, sides: BOTH },
+                &PARAMS,
+                &mut difference,
+            );
         }
         difference
     };
@@ -241,8 +275,8 @@ fn mix_output_belongs_to_the_frame_lag_frames_earlier() {
     for index in 0..40 {
         let envelope = if index == 20 { &loud } else { &quiet };
         let mut difference = [0.0; ENV_BANDS];
-        let params = MapParams { likeness: 0.0, formant_st: 3.0 };
-        mapper.push(&MapFrame { envelope, voicing: 1.0, content: None }, &params, &mut difference);
+        let params = MapParams { likeness: 0.0, formant_st: 3.0, ..PARAMS };
+        mapper.push(&MapFrame { envelope, voicing: 1.0, content: None, sides: BOTH }, &params, &mut difference);
         outputs.push(difference);
     }
     let odd: Vec<usize> = (lag + 1..40).filter(|&i| distance(&outputs[i], &outputs[15]) > 0.05).collect();
@@ -257,8 +291,8 @@ fn formant_shift_moves_a_peak_without_a_voice() {
     };
     let envelope = peak(0);
     let mut difference = [0.0; ENV_BANDS];
-    let params = MapParams { likeness: 1.0, formant_st: 4.0 };
-    mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content: None }, &params, &mut difference);
+    let params = MapParams { likeness: 1.0, formant_st: 4.0, ..PARAMS };
+    mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content: None, sides: BOTH }, &params, &mut difference);
     let converted: [f32; ENV_BANDS] = std::array::from_fn(|band| envelope[band] + difference[band]);
     let top = (0..ENV_BANDS).max_by(|&a, &b| converted[a].total_cmp(&converted[b])).expect("bands");
     let factor = centre_hz(top) / centre_hz(25);
@@ -269,7 +303,7 @@ fn formant_shift_moves_a_peak_without_a_voice() {
 #[test]
 fn above_the_voices_band_the_difference_is_held() {
     let mut mapper = Mapper::new(Mode::Live, profile(0.0), SPACE);
-    mapper.set_voice(Some(voice_with(1.0, 7_000.0)));
+    mapper.set_voice(Side::A, Some(voice_with(1.0, 7_000.0)));
     for likeness in [0.0, 0.6, 1.0] {
         let difference = held(&mut mapper, 2, 0.0, &MapParams { likeness, ..PARAMS });
         let above: Vec<f32> = (0..ENV_BANDS).filter(|&b| centre_hz(b) > 7_000.0).map(|b| difference[b]).collect();
@@ -283,14 +317,14 @@ fn changing_the_voice_while_sounding_makes_no_jump() {
     let before = held(&mut mapper, 2, 0.0, &PARAMS);
     let envelope = spoken(2, 0.0).map(|value| value - 4.0);
     let mut seed = 3;
-    mapper.set_voice(Some(voice(-1.0)));
+    mapper.set_voice(Side::A, Some(voice(-1.0)));
     let mut previous = before;
     let mut travelled = 0.0;
     for _ in 0..20 {
         let key = key_of(2, &mut seed).map(|value| value + 0.5);
         let content = Some(MapContent { key: &key, confidence: 1.0 });
         let mut difference = [0.0; ENV_BANDS];
-        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content }, &PARAMS, &mut difference);
+        mapper.push(&MapFrame { envelope: &envelope, voicing: 1.0, content, sides: BOTH }, &PARAMS, &mut difference);
         let step = distance(&previous, &difference);
         travelled += step;
         previous = difference;
@@ -300,6 +334,82 @@ fn changing_the_voice_while_sounding_makes_no_jump() {
     assert!(travelled < 2.0 * total, "{travelled} for {total}");
 }
 
+/// A mapper with two voices.
+fn morphing(mode: Mode) -> Mapper {
+    let mut mapper = mapper(mode, 0.0, -1.0);
+    mapper.set_voice(Side::B, Some(voice(1.0)));
+    mapper
+}
+
+#[test]
+fn the_ends_of_a_morph_are_the_voices_alone() {
+    for mode in [Mode::Live, Mode::Mix] {
+        for likeness in [0.0, 0.6, 1.0] {
+            for (morph, who) in [(0.0, -1.0), (1.0, 1.0)] {
+                let alone = held(&mut mapper(mode, 0.0, who), 2, 0.0, &MapParams { likeness, ..PARAMS });
+                let params = MapParams { likeness, morph, ..PARAMS };
+                assert_eq!(held(&mut morphing(mode), 2, 0.0, &params), alone, "{mode:?} {likeness} {morph}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_way_lies_between_the_voices() {
+    // The voices' formants lie 12 % below and above the singer's, who is therefore half way.
+    let mut mapper = morphing(Mode::Mix);
+    for likeness in [0.0, 0.6, 1.0] {
+        for phone in 0..PHONES {
+            let at = |morph| held(&mut mapper, phone, 0.0, &MapParams { likeness, morph, ..PARAMS });
+            let [a, half, b] = [0.0, 0.5, 1.0].map(at);
+            let whole = distance(&a, &b);
+            let parts = [distance(&a, &half), distance(&half, &b)];
+            assert!(
+                parts.iter().all(|part| *part < 0.75 * whole && *part > 0.25 * whole),
+                "{phone}: {parts:?} of {whole}"
+            );
+            assert!(distance(&half, &[0.0; ENV_BANDS]) < 0.5 * whole, "{likeness}, {phone}: half way is the singer");
+        }
+    }
+}
+
+#[test]
+fn a_jump_of_the_morph_is_walked() {
+    let mut mapper = morphing(Mode::Live);
+    let mut previous = held(&mut mapper, 2, 0.0, &PARAMS);
+    let end = held(&mut morphing(Mode::Live), 2, 0.0, &MapParams { morph: 1.0, ..PARAMS });
+    let whole = distance(&previous, &end);
+    let envelope = spoken(2, 0.0).map(|value| value - 4.0);
+    let mut seed = 3;
+    let params = MapParams { morph: 1.0, ..PARAMS };
+    for _ in 0..20 {
+        let key = key_of(2, &mut seed).map(|value| value + 0.5);
+        let content = Some(MapContent { key: &key, confidence: 1.0 });
+        let mut difference = [0.0; ENV_BANDS];
+        let frame = MapFrame { envelope: &envelope, voicing: 1.0, content, sides: BOTH };
+        mapper.push(&frame, &params, &mut difference);
+        let step = distance(&previous, &difference);
+        assert!(step < 0.4 * whole, "{step} of {whole}");
+        previous = difference;
+    }
+    assert!(distance(&previous, &end) < 0.1 * whole);
+}
+
+#[test]
+fn without_a_second_voice_there_is_no_morph() {
+    let plain = held(&mut mapper(Mode::Live, 0.0, 1.0), 2, 0.0, &PARAMS);
+    let params = MapParams { morph: 0.7, ..PARAMS };
+    assert_eq!(held(&mut mapper(Mode::Live, 0.0, 1.0), 2, 0.0, &params), plain);
+    // And one that goes while it sounds is crossfaded away.
+    let mut mapper = morphing(Mode::Live);
+    let before = held(&mut mapper, 2, 0.0, &params);
+    mapper.set_voice(Side::B, None);
+    assert_eq!(mapper.heard_sides(), [true, false]);
+    let after = held(&mut mapper, 2, 0.0, &params);
+    let a = held(&mut morphing(Mode::Live), 2, 0.0, &PARAMS);
+    assert!(distance(&after, &a) < 0.2 * distance(&before, &a));
+}
+
 #[test]
 fn junk_in_gives_finite_differences() {
     let mut mapper = mapper(Mode::Live, 0.0, 1.0);
@@ -307,9 +417,9 @@ fn junk_in_gives_finite_differences() {
         let envelope = [value; ENV_BANDS];
         let key = [value; KEY_LEN];
         let content = Some(MapContent { key: &key, confidence: value });
-        let params = MapParams { likeness: value, formant_st: value };
+        let params = MapParams { likeness: value, formant_st: value, morph: value };
         let mut difference = [f32::NAN; ENV_BANDS];
-        mapper.push(&MapFrame { envelope: &envelope, voicing: value, content }, &params, &mut difference);
+        mapper.push(&MapFrame { envelope: &envelope, voicing: value, content, sides: BOTH }, &params, &mut difference);
         assert!(difference.iter().all(|d| d.is_finite() && d.abs() <= MAX_DIFFERENCE), "{value}");
     }
 }

@@ -1,0 +1,237 @@
+"""Train the refiner on the pairs of `refine-pairs`: what came back, gained, has to be like the recording.
+
+Loss: distance of the log energies of 64 bands (smoothed over three frames, weighted by the recording's level), and
+distance of the bins' compressed power. Phases stay as they are. On request a small judge of band patterns adds its
+opinion. AdamW with a cosine over wall-clock time as in `encoder`; EMA weights are what is kept.
+"""
+
+import json
+import math
+import random
+import time
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import refine_net as net
+from .data import RATE, load_rows
+from .refine_pairs import plan, voice_path
+
+CLIPS, FRAMES = 8, 300
+BANDS = 64
+CHECK_SECONDS = 20
+
+
+class Store:
+    """Resampled pairs in one flat file, what came back before the recording; pairs that are new are appended."""
+
+    def __init__(self, speech, work):
+        folder = work / "refine"
+        index_path, data_path = folder / "pairs.json", folder / "pairs.f32"
+        index = json.loads(index_path.read_text()) if index_path.exists() else {}
+        voices = {chunk.name: chunk.voice for chunk in plan(load_rows(speech)).chunks}
+        position = max((start + 2 * length for start, length in index.values()), default=0)
+        with open(data_path, "r+b" if data_path.exists() else "w+b") as out:
+            out.truncate(4 * position)  # of a pair that was interrupted
+            out.seek(4 * position)
+            for path in sorted((folder / "z").glob("*.wav")):
+                if path.stem in index:
+                    continue
+                back = soundfile.read(path, dtype="float32")[0]
+                clean, rate = soundfile.read(folder / "x" / f"{chunk_of(path.stem)}.wav", dtype="float32")
+                common = min(len(back), len(clean))
+                pair = [soxr.resample(audio[:common], rate, RATE).astype("<f4") for audio in (back, clean)]
+                for audio in pair:
+                    out.write(audio.tobytes())
+                index[path.stem] = (position, len(pair[0]))
+                position += 2 * len(pair[0])
+        index_path.write_text(json.dumps(index))
+        if len(index) < 8:
+            raise SystemExit(f"refine: {len(index)} pairs in {folder}; `refine-pairs` makes them")
+        samples = torch.from_numpy(np.fromfile(data_path, "<f4"))
+        self.pairs = []
+        for name, (start, length) in sorted(index.items()):
+            voice = torch.from_numpy(net.voice_values(voice_path(folder, voices[chunk_of(name)])))
+            self.pairs.append((*samples[start : start + 2 * length].split(length), voice))
+
+    def split(self):
+        """Pairs to train on, and every 25th to check with."""
+        check = [pair for number, pair in enumerate(self.pairs) if number % 25 == 7]
+        return [pair for number, pair in enumerate(self.pairs) if number % 25 != 7], check
+
+
+def chunk_of(name):
+    """Name of the chunk of a pair `NAME.TIME`."""
+    return name.rsplit(".", 1)[0]
+
+
+def bank():
+    """Weights `[64, 241]` of triangles from 60 to 8000 Hz, equally spaced in mel; a narrow one takes its own bin."""
+    mel = lambda hz: 2595 * np.log10(1 + hz / 700)  # noqa: E731
+    edges = np.linspace(mel(60), mel(8000), BANDS + 2)[:, None]
+    bins = mel(np.linspace(0, 8000, net.BINS) + 1e-3)[None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    weights = np.maximum(0, np.minimum(rising, falling))
+    weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    weights[weights.sum(1) == 0, 0] = 1
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+class Loss:
+    """How far gained spectra are from the recording's."""
+
+    def __init__(self, device):
+        self.bank = bank().to(device)
+
+    def bands(self, power, floor):
+        return torch.log(torch.einsum("mf,bft->bmt", self.bank, power) + floor)
+
+    def smooth_bands(self, power):
+        energy = torch.einsum("mf,bft->bmt", self.bank, power)
+        return torch.log(F.avg_pool1d(F.pad(energy, (1, 1), mode="replicate"), 3, 1) + 1e-7)
+
+    def parts(self, back, clean, gain):
+        """Distance of the bands and of the bins, and the gained spectra; `gain` is `[batch, frames, 241]`."""
+        gained = back * torch.exp(gain.transpose(1, 2))
+        own, wanted = gained.abs().square(), clean.abs().square()
+        weight = (torch.log(wanted.mean(1, keepdim=True) + 1e-9) + 16).clamp(0, 8) / 8
+        bands = ((self.smooth_bands(own) - self.smooth_bands(wanted)).abs() * weight).mean()
+        bins = ((own + 1e-9).pow(0.15) - (wanted + 1e-9).pow(0.15)).abs().mean()
+        return bands, bins, gained
+
+
+class Judge(nn.Module):
+    """Tells recordings from refined ones by their bands; adversarial training only."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = [1, 24, 48, 64]
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2, padding=2) for a, b in zip(sizes, sizes[1:]))
+        self.head = nn.Conv2d(sizes[-1], 1, 3, padding=1)
+        self.voice = nn.Linear(net.VOICE_LEN, sizes[-1])
+
+    def forward(self, bands, voice):
+        x = (bands[:, None] + 8) / 4
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+        return self.head(x) + (x * self.voice(voice)[:, :, None, None]).mean(1, keepdim=True)
+
+
+def batch(rng, pairs):
+    """Cuts of 3 s at random levels: what came back, the recording, the voice. One in 25 came back unharmed."""
+    rows, length = [], FRAMES * net.HOP
+    for _ in range(CLIPS):
+        back, clean, voice = rng.choice(pairs)
+        start, gain = rng.randrange(0, len(back) - length), 10 ** rng.uniform(-0.5, 0.35)
+        back, clean = back[start : start + length] * gain, clean[start : start + length] * gain
+        rows.append((clean if rng.random() < 0.04 else back, clean, voice))
+    return [torch.stack(part) for part in zip(*rows)]
+
+
+def check(network, loss, pairs, device):
+    """Distance of the bands and of the bins with the gains and without, mean over the pairs that are kept back."""
+    found = []
+    with torch.no_grad():
+        for back, clean, voice in pairs:
+            back, clean = (net.stft(audio[None, : CHECK_SECONDS * RATE].to(device)) for audio in (back, clean))
+            gain = network(net.features(back), voice[None].to(device))
+            found.append([float(x) for g in (gain, torch.zeros_like(gain)) for x in loss.parts(back, clean, g)[:2]])
+    return np.mean(found, 0).round(4).tolist()
+
+
+class Training:
+    """The network, its slow shadow and, with `adversarial` above 0, the judge; one `step` a batch."""
+
+    def __init__(self, device, rate, adversarial):
+        self.device, self.rate, self.adversarial = device, rate, adversarial
+        self.network, self.shadow, self.loss = net.RefineNet().to(device), net.RefineNet().to(device), Loss(device)
+        betas = (0.8, 0.99) if adversarial else (0.9, 0.999)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=0.01, betas=betas)
+        self.shadow.load_state_dict(self.network.state_dict())
+        self.steps, self.spent, self.judge = 0, 0.0, None
+        if adversarial:
+            self.judge = Judge().to(device)
+            self.judge_optimiser = torch.optim.AdamW(self.judge.parameters(), 4e-4, betas=(0.8, 0.99))
+
+    def parts(self):
+        """Everything a checkpoint keeps by name."""
+        parts = {"weights": self.shadow, "raw": self.network, "optimiser": self.optimiser}
+        return parts | ({"judge": self.judge, "judge_optimiser": self.judge_optimiser} if self.judge else {})
+
+    def save(self, path):
+        state = {name: part.state_dict() for name, part in self.parts().items()}
+        torch.save(state | {"spent": self.spent, "step": self.steps}, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def resume(self, path):
+        saved = torch.load(path, map_location=self.device, weights_only=True)
+        for name, part in self.parts().items():
+            if name in saved:
+                part.load_state_dict(saved[name])
+        self.steps, self.spent = saved["step"], saved["spent"]
+
+    def opinion(self, gained, clean, voice):
+        """Train the judge; what it says of the refined spectra, once it has learned something."""
+        own, wanted = (self.loss.bands(spectra.abs().square(), 1e-6) for spectra in (gained, clean))
+        said = -self.judge(own, voice).mean() if self.steps > 200 else 0.0
+        wrong = F.relu(1 - self.judge(wanted, voice)).mean() + F.relu(1 + self.judge(own.detach(), voice)).mean()
+        return said, wrong
+
+    def step(self, progress, back, clean, voice):
+        """One step at `progress` of the time, 0 to 1; the two distances."""
+        for group in self.optimiser.param_groups:
+            warm = min(1, (self.steps + 1) / 100)
+            group["lr"] = self.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-5
+        back, clean = net.stft(back), net.stft(clean)
+        bands, bins, gained = self.loss.parts(back, clean, self.network(net.features(back), voice))
+        total = bands + 2 * bins
+        if self.judge:
+            said, wrong = self.opinion(gained, clean, voice)
+            total = total + self.adversarial * said
+        self.optimiser.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        if self.judge:
+            self.judge_optimiser.zero_grad()
+            wrong.backward()
+            self.judge_optimiser.step()
+        self.steps += 1
+        keep = min(0.997, (self.steps + 1) / (self.steps + 30))
+        with torch.no_grad():
+            for old, new in zip(self.shadow.parameters(), self.network.parameters()):
+                old.lerp_(new, 1 - keep)
+        return float(bands.detach()), float(bins.detach())
+
+
+def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0):
+    """Train checkpoint `name` for `minutes`, continuing one that was interrupted."""
+    torch.set_num_threads(1)
+    device, path = "cuda" if torch.cuda.is_available() else "cpu", work / f"{name}.pt"
+    train, kept = Store(speech, work).split()
+    training = Training(device, rate, adversarial)
+    if path.exists():
+        training.resume(path)
+    elif start:
+        for network in (training.network, training.shadow):
+            network.load_state_dict(net.load(work / f"{start}.pt").state_dict())
+    report = lambda: check(training.shadow, training.loss, kept, device)  # noqa: E731
+    print(f"{len(train)} + {len(kept)} pairs; bands, bins; the same unrefined:", report(), flush=True)
+    rng, seen, last = random.Random(training.steps), [], time.time()
+    while training.spent < minutes * 60:
+        seen.append(training.step(training.spent / (minutes * 60), *(part.to(device) for part in batch(rng, train))))
+        training.spent += time.time() - last
+        last = time.time()
+        if training.steps % 100 == 0:
+            training.save(path)
+            judged = report() if training.steps % 300 == 0 else ""
+            mean = np.mean(seen[-100:], 0).round(4).tolist()
+            print(f"{training.spent:.0f} s, step {training.steps},", mean, judged, flush=True)
+            last = time.time()
+    training.save(path)
+    print(f"end: step {training.steps},", report())

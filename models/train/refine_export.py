@@ -1,0 +1,103 @@
+"""Write `models/refine.onnx` (one frame a call) and its parity file in `tests/data`.
+
+The state is one flat tensor, 4 past inputs per block. A call answers for the frame two before the one that was given:
+the first block's sum uses the input of two frames ago, all others are of the present.
+"""
+
+import json
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+from . import refine_net as net
+from .data import RATE
+from .export import Graph, test_signal
+
+PARITY_CALLS = 40
+
+
+def add_block(graph, block, x, past):
+    """Output and new past of one block; `past` is `[1, 4 C]`."""
+    width, taps = net.CHANNELS, net.TAPS
+    window = graph.node("Concat", [past, x], axis=1)
+    weighted = graph.node("Mul", [window, graph.constant(block.filter.weight[:, 0].T.reshape(1, -1))])
+    axis = graph.constant(np.array([0], np.int64))
+    filtered = graph.node("ReduceSum", [graph.shape(weighted, taps, width), axis], keepdims=1)
+    filtered = graph.node("Add", [filtered, graph.constant(block.filter.bias.reshape(1, -1))])
+    hidden = graph.gelu(graph.linear(block.wide, graph.layer_norm(block.norm, filtered)))
+    if block.look_ahead:
+        x = graph.columns(window, (taps - 1 - block.look_ahead) * width, (taps - block.look_ahead) * width)
+    return graph.node("Add", [x, graph.linear(block.narrow, hidden)]), graph.columns(window, width, taps * width)
+
+
+def build(network):
+    """The ONNX model of `network`."""
+    graph = Graph()
+    sizes = graph.constant(np.array([(net.TAPS - 1) * net.CHANNELS] * net.BLOCKS, np.int64))
+    parts = graph.node("Split", ["state", sizes], net.BLOCKS, axis=1)
+    x = graph.node("Add", [graph.linear(network.input, "features"), graph.linear(network.voice, "voice")])
+    pasts = []
+    for block, past in zip(network.blocks, parts):
+        x, kept = add_block(graph, block, x, past)
+        pasts.append(kept)
+    answer = graph.linear(network.head, graph.layer_norm(network.norm, x))
+    answer = graph.node("Tanh", [graph.node("Mul", [answer, graph.scalar(1 / net.MAX_GAIN)])])
+    outputs = {"gain": graph.node("Mul", [answer, graph.scalar(net.MAX_GAIN)])}
+    outputs["state_out"] = graph.node("Concat", pasts, axis=1)
+    nodes = graph.nodes + [helper.make_node("Identity", [x], [name]) for name, x in outputs.items()]
+
+    def value(name, length):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, length))
+
+    inputs = [value("features", net.FEATURES), value("voice", net.VOICE_LEN), value("state", network.state_len)]
+    results = [value("gain", net.BINS), value("state_out", network.state_len)]
+    body = helper.make_graph(nodes, "refine", inputs, results, graph.weights)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="coffre")
+    model.metadata_props.add(key="look_ahead_frames", value=str(net.LOOK_AHEAD))
+    onnx.checker.check_model(model)
+    return model
+
+
+def stream(path, frames, voice):
+    """Gains of each call `[n, 241]` for `frames` `[n, 242]` and `voice` `[128]`, by ONNX Runtime from the zero state."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    state, gains = np.zeros(session.get_inputs()[2].shape, np.float32), []
+    for frame in np.asarray(frames, np.float32):
+        gain, state = session.run(None, {"features": frame[None], "voice": np.asarray(voice, np.float32)[None], "state": state})
+        gains.append(gain[0])
+    return np.array(gains)
+
+
+def rounded(values, digits):
+    return [round(float(value), digits) for value in values]
+
+
+def parity(path):
+    """What the graph at `path` answers to the test signal, the rounded numbers being what it was asked."""
+    audio = torch.from_numpy(test_signal(PARITY_CALLS * net.HOP))
+    frames = net.features(net.stft(audio[None]))[0, :PARITY_CALLS].numpy().round(4)
+    voice = np.linspace(-1.5, 0.2, net.VOICE_LEN).round(4)
+    return {
+        "signal": "f32 of 0.1 sin(2 pi 220 n / 16000) + 0.05 sin(2 pi 1333 n / 16000) (n % 4000 < 1000)",
+        "rate_hz": RATE,
+        "look_ahead_frames": net.LOOK_AHEAD,
+        "features": [rounded(row, 4) for row in frames],
+        "voice": rounded(voice, 4),
+        "gain": [rounded(row, 5) for row in stream(path, frames, voice)],
+    }
+
+
+def run(work, name, repo):
+    """Export checkpoint `name`."""
+    network = net.load(work / f"{name}.pt")
+    path = repo / "models" / "refine.onnx"
+    onnx.save(build(network), path)
+    target = repo / "tests" / "data" / "refine_parity.json"
+    target.write_text(json.dumps(parity(path)) + "\n")
+    print(f"refine-export: {path.name}, {path.stat().st_size / 1e6:.1f} MB, state {network.state_len}")

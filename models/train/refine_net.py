@@ -1,0 +1,110 @@
+"""The refiner's network: magnitude gains per bin for a converted voice, frame by frame.
+
+Spectra are of samples at 16 kHz: frame k is centred at sample 160 k, 480 samples long, under the root of a periodic
+Hann window before and after, 241 bins. `src/engine/native/refine.rs` computes the same features; the network is told
+of the voice that was aimed at by its mean shapes. The first block looks two frames ahead, all others look back only,
+with zeros before the start, so that a zero-filled state is what training sees.
+"""
+
+import zipfile
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+HOP, WINDOW = 160, 480
+BINS = WINDOW // 2 + 1
+FEATURES, VOICE_LEN = BINS + 1, 128
+CHANNELS, BLOCKS, TAPS, LOOK_AHEAD = 192, 7, 5, 2
+MAX_GAIN = 2.5  # natural logarithm of amplitude: 22 dB
+FLOOR, LEAST_LEVEL, FORGETTING = 1e-9, 1e-7, 0.01
+SHAPE_BANDS, KNOWN_BANDS = 86, 64  # bands of a voice's mean shape, and those below 8 kHz
+
+
+def window_on(device):
+    return torch.hann_window(WINDOW, device=device).sqrt()
+
+
+def stft(audio):
+    """Complex spectra `[batch, 241, frames]` of `[batch, samples]`, zeros before and after."""
+    window = window_on(audio.device)
+    return torch.stft(audio, WINDOW, HOP, WINDOW, window, center=True, pad_mode="constant", return_complex=True)
+
+
+def features(spectra):
+    """Network input `[batch, frames, 242]`: log power of the bins relative to the recent level, and the frame's level.
+
+    The recent level forgets 1 % a frame and starts with the first frame's own.
+    """
+    power = spectra.abs().square() + FLOOR
+    energy = power.mean(1)
+    levels, level = [], energy[:, 0]
+    for now in energy.unbind(1):
+        level = ((1 - FORGETTING) * level + FORGETTING * now).clamp(min=LEAST_LEVEL)
+        levels.append(level)
+    recent = torch.log(torch.stack(levels, 1))
+    bins = (torch.log(power.transpose(1, 2)) - recent[:, :, None]).clamp(-14, 8) / 4
+    own = (torch.log(energy) - recent).clamp(-10, 5) / 3
+    return torch.cat([bins, own[:, :, None]], 2)
+
+
+def voice_values(path):
+    """What the network is told of the voice file at `path`: mean voiced and unvoiced shape up to 8 kHz, `[128]`."""
+    with zipfile.ZipFile(path) as voice:
+        shapes = np.frombuffer(voice.read("stats/shapes"), "<f4").reshape(2, SHAPE_BANDS)
+    return (shapes[:, :KNOWN_BANDS] / 4).astype(np.float32).reshape(-1)
+
+
+class Block(nn.Module):
+    """Depthwise convolution over time, then a two-layer perceptron per frame, added to the input."""
+
+    def __init__(self, look_ahead):
+        super().__init__()
+        self.look_ahead = look_ahead
+        self.filter = nn.Conv1d(CHANNELS, CHANNELS, TAPS, groups=CHANNELS)
+        self.norm = nn.LayerNorm(CHANNELS)
+        self.wide = nn.Linear(CHANNELS, 3 * CHANNELS)
+        self.narrow = nn.Linear(3 * CHANNELS, CHANNELS)
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)
+
+    def forward(self, x):
+        """`[batch, channels, frames]` to the same shape."""
+        padded = F.pad(x, (TAPS - 1 - self.look_ahead, self.look_ahead))
+        filtered = self.filter(padded).transpose(1, 2)
+        hidden = F.gelu(self.wide(self.norm(filtered)), approximate="tanh")
+        return x + self.narrow(hidden).transpose(1, 2)
+
+
+class RefineNet(nn.Module):
+    """Features and voice to gains. Untrained it changes nothing: every gain is exactly 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.input = nn.Linear(FEATURES, CHANNELS)
+        self.voice = nn.Linear(VOICE_LEN, CHANNELS)
+        self.blocks = nn.ModuleList(Block(LOOK_AHEAD if number == 0 else 0) for number in range(BLOCKS))
+        self.norm = nn.LayerNorm(CHANNELS)
+        self.head = nn.Linear(CHANNELS, BINS)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, frames, voice):
+        """`[batch, frames, 242]` and `[batch, 128]` to natural logarithms of amplitude `[batch, frames, 241]`."""
+        x = (self.input(frames) + self.voice(voice)[:, None]).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        return MAX_GAIN * torch.tanh(self.head(self.norm(x.transpose(1, 2))) / MAX_GAIN)
+
+    @property
+    def state_len(self):
+        """Length of the packed state: 4 past inputs of each block."""
+        return BLOCKS * (TAPS - 1) * CHANNELS
+
+
+def load(path):
+    """The network of a checkpoint, as `refine` writes it."""
+    network = RefineNet()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["weights"])
+    return network.eval()

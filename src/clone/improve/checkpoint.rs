@@ -1,0 +1,90 @@
+//! What was done of an improvement, kept in a file so that a process that ended in the middle goes on there.
+//!
+//! Layout: a line of text with the method, the id of the voice, the number of rounds done, the map as 32-bit floats with
+//! the low byte first, and the SHA-256 of all that. A file that is not exactly that is worth nothing: the work begins
+//! anew. Written as every voice file is, whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::align::{KeyMap, ROUNDS};
+use super::{Improvement, METHOD};
+use crate::voice::package::write_atomically;
+use crate::voice::{KEY_LEN, VoiceError, VoiceId, library};
+
+/// Folder beside the user's voices; scans do not look into it.
+const FOLDER: &str = ".improving";
+
+/// Bytes of the map.
+const MAP_LEN: usize = (KEY_LEN + 1) * KEY_LEN * 4;
+
+const HASH_LEN: usize = 32;
+
+/// Where the work on a voice is kept beside the user's voices; `None` when the system names no home.
+pub fn path(id: VoiceId) -> Option<PathBuf> {
+    library::user_folder().map(|folder| path_in(&folder, id))
+}
+
+/// Where the work on a voice is kept beside the voices of a folder.
+pub fn path_in(folder: &Path, id: VoiceId) -> PathBuf {
+    folder.join(FOLDER).join(format!("{id}.work"))
+}
+
+fn head(id: VoiceId) -> Vec<u8> {
+    [format!("coffre improve {METHOD}\n").as_bytes(), id.as_bytes()].concat()
+}
+
+impl Improvement {
+    /// Rounds that are done: what [`Improvement::keep`] keeps.
+    pub fn rounds(&self) -> usize {
+        self.alignment.round()
+    }
+
+    /// Keeps the rounds that are done.
+    ///
+    /// # Errors
+    /// [`VoiceError::Unreadable`] when it cannot be written; the work itself can go on.
+    pub fn keep(&self, path: &Path) -> Result<(), VoiceError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| VoiceError::Unreadable {
+                path: folder.display().to_string(),
+                reason: error.to_string(),
+            })?;
+        }
+        let mut bytes = head(self.id);
+        // There are a handful.
+        bytes.push(u8::try_from(self.alignment.round()).unwrap_or(0));
+        let values = self.alignment.map().0.iter().flatten();
+        bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+        let hash: [u8; HASH_LEN] = Sha256::digest(&bytes).into();
+        bytes.extend(hash);
+        write_atomically(path, &bytes)
+    }
+
+    /// Goes on with what was kept. `false` when there is nothing of use: then nothing has changed.
+    pub fn take_up(&mut self, path: &Path) -> bool {
+        let head = head(self.id);
+        let len = head.len() + 1 + MAP_LEN + HASH_LEN;
+        // The length first: a strange file is not read at all.
+        let is_possible = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() == len as u64);
+        let Some(bytes) = is_possible.then(|| std::fs::read(path).ok()).flatten() else { return false };
+        let Some((content, hash)) = bytes.split_last_chunk::<HASH_LEN>() else { return false };
+        let Some((round, map)) = content.strip_prefix(head.as_slice()).and_then(<[u8]>::split_first) else {
+            return false;
+        };
+        let round = usize::from(*round);
+        if <[u8; HASH_LEN]>::from(Sha256::digest(content)) != *hash || map.len() != MAP_LEN || round > ROUNDS {
+            return false;
+        }
+        let (values, _) = map.as_chunks::<4>();
+        let value = |at: usize| f32::from_le_bytes(values[at]);
+        let map = KeyMap(Box::new(std::array::from_fn(|row| std::array::from_fn(|n| value(row * KEY_LEN + n)))));
+        // Keys are of the order of 1; so is whatever maps them onto each other.
+        if !map.0.iter().flatten().all(|value| value.abs() <= 100.0) {
+            return false;
+        }
+        self.alignment.resume(self.voice.bank(), round, map);
+        true
+    }
+}

@@ -1,0 +1,209 @@
+//! The system's own window for choosing files, on a thread of its own: neither the host nor the editor waits for it, and
+//! no audio thread knows of it.
+//!
+//! On Linux it is the desktop portal's window (`rfd` loads libdbus when it is first used; no GTK), else `zenity`'s. A
+//! machine that has neither gives nothing, as if the person had cancelled; the text field for a path serves there.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use crate::clone::background::background;
+use crate::voice::import::{RVC_EXTENSIONS, import_rvc, index_beside};
+use crate::voice::library::{self, EXTENSION, Imported, Library};
+use crate::voice::package::write_atomically;
+use crate::voice::{Voice, VoiceError};
+
+/// Endings of recordings.
+const RECORDINGS: [&str; 5] = ["wav", "wave", "flac", "aif", "aiff"];
+
+/// What files are chosen for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Recordings to clone.
+    Recordings,
+    /// Voice files to put into the library.
+    Voices,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chosen {
+    /// Recordings.
+    Recordings(Vec<PathBuf>),
+    /// What was imported, one sentence per file, and whether all of it went well.
+    Imported {
+        /// The sentences.
+        text: String,
+        /// Whether every file is in the library now.
+        is_good: bool,
+    },
+}
+
+/// A window that is open, or an import under way.
+#[derive(Debug)]
+pub struct Dialog {
+    answer: Receiver<Chosen>,
+}
+
+impl Dialog {
+    /// Opens the window.
+    pub fn open(purpose: Purpose) -> Self {
+        Self::open_with(purpose, pick, library::user_folder())
+    }
+
+    /// As [`Dialog::open`], with another way to choose and another library folder. No file = cancelled.
+    pub fn open_with(
+        purpose: Purpose,
+        pick: impl FnOnce(Purpose) -> Vec<PathBuf> + Send + 'static,
+        folder: Option<PathBuf>,
+    ) -> Self {
+        let (sender, answer) = channel();
+        let run = move || {
+            let files = pick(purpose);
+            let chosen = match (purpose, files.is_empty()) {
+                (_, true) => return,
+                (Purpose::Recordings, _) => Chosen::Recordings(files),
+                (Purpose::Voices, _) => import(&files, folder.as_deref()),
+            };
+            // The editor may be gone by now.
+            let _ = sender.send(chosen);
+        };
+        // Without a thread the sender goes at once: as if cancelled.
+        let _ = background("coffre-dialog", run);
+        Self { answer }
+    }
+
+    /// What was chosen; `Err` while the window is open, `Ok(None)` when it was cancelled.
+    pub fn answer(&self) -> Result<Option<Chosen>, StillOpen> {
+        match self.answer.try_recv() {
+            Ok(chosen) => Ok(Some(chosen)),
+            Err(TryRecvError::Disconnected) => Ok(None),
+            Err(TryRecvError::Empty) => Err(StillOpen),
+        }
+    }
+}
+
+/// The window is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillOpen;
+
+/// Shows the window and waits for the person.
+fn pick(purpose: Purpose) -> Vec<PathBuf> {
+    let dialog = rfd::FileDialog::new();
+    let dialog = match purpose {
+        Purpose::Recordings => dialog.set_title("Recordings of one person").add_filter("Recordings", &RECORDINGS),
+        Purpose::Voices => {
+            let endings = [&[EXTENSION], &RVC_EXTENSIONS[..]].concat();
+            dialog.set_title("Voice files").add_filter("Voices", &endings)
+        }
+    };
+    dialog.pick_files().unwrap_or_default()
+}
+
+/// Puts voice files into the library: Coffre's own as they are, those of RVC in Coffre's form.
+fn import(files: &[PathBuf], folder: Option<&Path>) -> Chosen {
+    let mut is_good = true;
+    let sentences: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            import_one(file, folder).unwrap_or_else(|reason| {
+                is_good = false;
+                format!("{name}: {reason}")
+            })
+        })
+        .collect();
+    Chosen::Imported { text: sentences.join("\n"), is_good }
+}
+
+fn import_one(file: &Path, folder: Option<&Path>) -> Result<String, String> {
+    let folder = folder.ok_or("The system names no home folder for voices.")?;
+    let is_foreign = file
+        .extension()
+        .is_some_and(|extension| RVC_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)));
+    let said = |error: VoiceError| error.to_string();
+    if !is_foreign {
+        return match library::import(file, folder, &Library::scan(&[])).map_err(said)? {
+            Imported::New(path) => Ok(format!("{} is in your voices.", name_of(&path))),
+            Imported::Known(path) => Ok(format!("{} was in your voices already.", name_of(&path))),
+        };
+    }
+    let voice = import_rvc(file, index_beside(file).as_deref()).map_err(|error| error.to_string())?;
+    let parts = voice.rvc().ok_or("It is no RVC voice.")?;
+    let bytes = Voice::write_rvc(voice.manifest().clone(), parts).map_err(said)?;
+    let path = library::new_path_in(folder, voice.name()).map_err(said)?;
+    write_atomically(&path, &bytes).map_err(said)?;
+    Ok(format!("{} is in your voices; its file does not say whose voice it is.", voice.name()))
+}
+
+/// The display name in a file, or what the file is called.
+fn name_of(path: &Path) -> String {
+    let file_name = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Voice::open(path).map_or_else(|_| file_name(), |voice| voice.name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn wait(dialog: &Dialog) -> Option<Chosen> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Ok(chosen) = dialog.answer() {
+                return chosen;
+            }
+            assert!(Instant::now() < deadline, "no answer");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn recordings_come_as_they_were_chosen_and_cancelling_is_no_answer() {
+        let files = vec![PathBuf::from("a.wav"), PathBuf::from("b.flac")];
+        let chosen = files.clone();
+        let dialog = Dialog::open_with(Purpose::Recordings, move |_| chosen, None);
+        assert_eq!(wait(&dialog), Some(Chosen::Recordings(files)));
+        assert_eq!(wait(&Dialog::open_with(Purpose::Voices, |_| Vec::new(), None)), None);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_open_window() {
+        let (close, closed) = channel::<()>();
+        let start = Instant::now();
+        let pick = move |_| {
+            let _ = closed.recv();
+            Vec::new()
+        };
+        let dialog = Dialog::open_with(Purpose::Recordings, pick, None);
+        assert_eq!(dialog.answer(), Err(StillOpen));
+        assert!(start.elapsed() < Duration::from_secs(1));
+        drop(close);
+        assert_eq!(wait(&dialog), None);
+    }
+
+    #[test]
+    fn voices_are_imported_and_what_is_none_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let voices = folder.path().join("voices");
+        let [good, bad, foreign] = ["good.coffre", "bad.coffre", "bad.pth"].map(|name| folder.path().join(name));
+        let mut bytes = include_bytes!("../../models/voices/quartz.coffre").to_vec();
+        bytes = crate::voice::extras::rewrite(&bytes, |manifest| manifest.name = "Own".into()).expect("renamed");
+        std::fs::write(&good, &bytes).expect("written");
+        std::fs::write(&bad, b"no voice").expect("written");
+        std::fs::write(&foreign, b"no checkpoint").expect("written");
+        let take =
+            |files: Vec<PathBuf>| wait(&Dialog::open_with(Purpose::Voices, move |_| files, Some(voices.clone())));
+        let Some(Chosen::Imported { text, is_good: true }) = take(vec![good.clone()]) else { panic!("not imported") };
+        assert_eq!(text, "Own is in your voices.");
+        assert_eq!(std::fs::read(voices.join("own.coffre")).expect("there"), bytes);
+        let Some(Chosen::Imported { text, is_good: false }) = take(vec![bad, foreign]) else { panic!("imported") };
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines.len() == 2 && lines[0].starts_with("bad.coffre: ") && lines[1].starts_with("bad.pth: "),
+            "{text}"
+        );
+        assert_eq!(std::fs::read_dir(&voices).expect("a folder").count(), 1);
+    }
+}

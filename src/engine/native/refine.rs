@@ -1,0 +1,412 @@
+//! Refining: a small network takes back what the conversion leaves of itself, bin by bin (mix mode).
+//!
+//! ```text
+//! hop ─▶ spectrum of 30 ms ─▶ features ─▶ graph ─▶ gains, two frames later ─▶ overlap-add ─▶ hop, four hops later
+//! ```
+//!
+//! The network hears the converted voice and knows the mean shapes of the voice that was aimed at. It was trained on
+//! recordings that were converted to another voice and back (`models/train/refine`), so it knows how such a sound
+//! differs from the person's own. Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
+//!
+//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows no voice, bank or content.
+
+use realfft::num_complex::Complex32;
+
+use crate::dsp::fft::RealFft;
+use crate::dsp::window::hann_periodic;
+use crate::engine::HOP_LEN;
+use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
+use crate::voice::MeanShapes;
+
+use super::bands::BAND_8_KHZ;
+
+/// The graph that ships inside the program; `models/README.md` says how it was trained and what it is worth.
+static GRAPH: &[u8] = include_bytes!("../../../models/refine.onnx");
+
+/// Name of the graph in messages.
+const NAME: &str = "refine";
+
+/// Hops of one frame: 30 ms.
+const FRAME_HOPS: usize = 3;
+
+/// Samples of one frame.
+const FRAME_LEN: usize = FRAME_HOPS * HOP_LEN;
+
+/// Bins of a frame that the graph knows: 0 to 8 kHz, 33.3 Hz apart.
+pub const KNOWN_BINS: usize = 241;
+
+/// Values of the graph's input: log power per bin, and the level of the frame.
+const FEATURES: usize = KNOWN_BINS + 1;
+
+/// Values that tell the graph of a voice: its mean voiced and unvoiced shape up to 8 kHz.
+pub const VOICE_LEN: usize = 2 * (BAND_8_KHZ + 1);
+
+/// Frames that the graph waits for before it answers.
+const LOOK_AHEAD_FRAMES: usize = 2;
+
+/// Hops from input to output: the rest of a frame and the graph's look-ahead.
+pub const DELAY_HOPS: usize = FRAME_HOPS - 1 + LOOK_AHEAD_FRAMES;
+
+/// Power added to each bin before the logarithm, of samples at 16 kHz as the graph was trained.
+const FLOOR: f32 = 1e-9;
+
+/// The graph was trained on samples at 16 kHz, so that its spectra are of a third of the samples.
+const RATE_RATIO: f32 = 3.0;
+
+/// What the recent level forgets in one frame: a second.
+const FORGETTING: f32 = 0.01;
+
+/// Least recent level, in the same power.
+const LEAST_LEVEL: f32 = 1e-7;
+
+/// First bin of those whose mean gain goes on above 8 kHz.
+const HELD_FROM: usize = 200;
+
+/// Range of the gain above 8 kHz, natural logarithm of amplitude: -13 to +6 dB.
+const HELD_RANGE: (f32, f32) = (-1.5, 0.7);
+
+/// Largest gain of a bin, natural logarithm of amplitude. The graph keeps to it by itself.
+const MAX_GAIN: f32 = 2.5;
+
+/// Failures of the graph in a row after which it is no longer asked until the next reset.
+const MAX_FAILURES: u32 = 3;
+
+const INPUTS: [Port<'_>; 3] = [
+    Port { name: "features", shape: Some(&[1, FEATURES]) },
+    Port { name: "voice", shape: Some(&[1, VOICE_LEN]) },
+    Port { name: "state", shape: None },
+];
+const OUTPUTS: [Port<'_>; 2] =
+    [Port { name: "gain", shape: Some(&[1, KNOWN_BINS]) }, Port { name: "state_out", shape: None }];
+const INPUT_FEATURES: usize = 0;
+const INPUT_VOICE: usize = 1;
+const INPUT_STATE: usize = 2;
+const OUTPUT_GAIN: usize = 0;
+const OUTPUT_STATE: usize = 1;
+
+/// The graph with the state of one stream. The weights are shared by the process.
+#[derive(Debug)]
+pub struct RefineGraph {
+    call: GraphCall,
+}
+
+impl RefineGraph {
+    /// The graph that ships inside the program, at the start of a stream.
+    ///
+    /// # Errors
+    /// [`GraphError`] when the runtime refuses it.
+    /// [worker-thread]
+    pub fn new(runtime: &Runtime) -> Result<Self, GraphError> {
+        let mut call = Graph::open(runtime, NAME, GRAPH)?.call(&INPUTS, &OUTPUTS)?;
+        let (given, answered) = (call.input_mut(INPUT_STATE).len(), call.output(OUTPUT_STATE).len());
+        if given != answered {
+            let reason = format!("its state has {given} values and becomes {answered}");
+            return Err(GraphError::Contract { graph: NAME, reason });
+        }
+        Ok(Self { call })
+    }
+
+    fn reset(&mut self) {
+        self.call.input_mut(INPUT_STATE).fill(0.0);
+    }
+
+    /// Gains of the frame [`LOOK_AHEAD_FRAMES`] before the one whose features were put in. After an error the stream
+    /// starts anew.
+    fn step(&mut self) -> Result<&[f32], GraphError> {
+        let result = self.call.run().and_then(|()| {
+            let is_finite = |output| self.call.output(output).iter().all(|value| value.is_finite());
+            match is_finite(OUTPUT_GAIN) && is_finite(OUTPUT_STATE) {
+                true => Ok(()),
+                false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
+            }
+        });
+        if let Err(error) = result {
+            self.reset();
+            return Err(error);
+        }
+        self.call.feed_back(OUTPUT_STATE, INPUT_STATE);
+        Ok(self.call.output(OUTPUT_GAIN))
+    }
+}
+
+/// A frame between its analysis and its answer.
+#[derive(Clone, Debug)]
+struct Frame {
+    spectrum: Box<[Complex32]>,
+    /// How much of the gains is used.
+    amount: f32,
+}
+
+/// Streaming refiner: a hop in, the hop [`DELAY_HOPS`] before it out. Without a graph it delays.
+#[derive(Debug)]
+pub struct Refiner {
+    graph: Option<RefineGraph>,
+    /// Failures of the graph since it last worked.
+    failures: u32,
+    last_failure: Option<GraphError>,
+    fft: RealFft,
+    /// Root of a Hann window over a frame; used before and after.
+    window: Box<[f32]>,
+    /// The newest hops, oldest first; the frame that is analysed is the end of it.
+    recent: Box<[f32]>,
+    /// Amount per hop of `recent`.
+    amounts: [f32; DELAY_HOPS + 1],
+    /// Frames that wait for their gains, oldest first.
+    frames: [Frame; LOOK_AHEAD_FRAMES + 1],
+    /// Output under construction.
+    sum: Box<[f32]>,
+    /// Whether a refined frame is part of a hop of `sum`.
+    is_refined: [bool; FRAME_HOPS],
+    samples: Box<[f32]>,
+    /// Recent level of the input; `None` before the first frame.
+    level: Option<f32>,
+}
+
+impl Refiner {
+    /// Plans the transform.
+    pub fn new(graph: Option<RefineGraph>) -> Self {
+        let fft = RealFft::new(FRAME_LEN);
+        let frame = Frame { spectrum: vec![Complex32::default(); fft.bins()].into_boxed_slice(), amount: 0.0 };
+        Self {
+            graph,
+            failures: 0,
+            last_failure: None,
+            fft,
+            window: hann_periodic(FRAME_LEN).iter().map(|weight| weight.sqrt()).collect(),
+            recent: vec![0.0; (DELAY_HOPS + 1) * HOP_LEN].into_boxed_slice(),
+            amounts: [0.0; DELAY_HOPS + 1],
+            frames: std::array::from_fn(|_| frame.clone()),
+            sum: vec![0.0; FRAME_LEN].into_boxed_slice(),
+            is_refined: [false; FRAME_HOPS],
+            samples: vec![0.0; FRAME_LEN].into_boxed_slice(),
+            level: None,
+        }
+    }
+
+    /// Forgets the stream.
+    pub fn reset(&mut self) {
+        if let Some(graph) = &mut self.graph {
+            graph.reset();
+        }
+        self.failures = 0;
+        self.last_failure = None;
+        self.recent.fill(0.0);
+        self.amounts = [0.0; DELAY_HOPS + 1];
+        for frame in &mut self.frames {
+            frame.spectrum.fill(Complex32::default());
+            frame.amount = 0.0;
+        }
+        self.sum.fill(0.0);
+        self.is_refined = [false; FRAME_HOPS];
+        self.level = None;
+    }
+
+    /// Why the last call of the graph failed; `None` while it works or where there is none.
+    pub fn failure(&self) -> Option<&GraphError> {
+        self.last_failure.as_ref()
+    }
+
+    /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment. `voice`
+    /// is what [`describe`] says of the voice that was aimed at. Where the amount is 0 for a frame's length, a hop comes
+    /// out bit for bit as it came in.
+    ///
+    /// # Realtime safety
+    /// Neither allocates nor locks, but runs the graph. [worker-thread]
+    pub fn process(&mut self, hop: &mut [f32], voice: &[f32; VOICE_LEN], amount: f32) {
+        self.recent.copy_within(HOP_LEN.., 0);
+        self.recent[DELAY_HOPS * HOP_LEN..].copy_from_slice(hop);
+        self.amounts.rotate_left(1);
+        self.amounts[DELAY_HOPS] = if amount.is_finite() { amount.clamp(0.0, 1.0) } else { 0.0 };
+
+        self.analyse();
+        let gains_are_there = self.ask(voice);
+        self.add_frame(gains_are_there);
+
+        if self.is_refined[0] {
+            hop.copy_from_slice(&self.sum[..HOP_LEN]);
+        } else {
+            hop.copy_from_slice(&self.recent[..HOP_LEN]);
+        }
+        self.sum.copy_within(HOP_LEN.., 0);
+        self.sum[FRAME_LEN - HOP_LEN..].fill(0.0);
+        self.is_refined.rotate_left(1);
+        self.is_refined[FRAME_HOPS - 1] = false;
+    }
+
+    /// Spectrum of the newest frame, and how much it will be refined.
+    fn analyse(&mut self) {
+        self.frames.rotate_left(1);
+        let newest = &mut self.frames[LOOK_AHEAD_FRAMES];
+        let from = self.recent.len() - FRAME_LEN;
+        for ((sample, &value), &weight) in self.samples.iter_mut().zip(&self.recent[from..]).zip(&self.window) {
+            *sample = value * weight;
+        }
+        self.fft.forward(&mut self.samples, &mut newest.spectrum);
+        // The amount belongs to the middle of the frame.
+        newest.amount = self.amounts[DELAY_HOPS - FRAME_HOPS / 2];
+    }
+
+    /// Runs the graph on the newest frame and turns the gains of the oldest one into its spectrum. False where the
+    /// frame stays as it is.
+    fn ask(&mut self, voice: &[f32; VOICE_LEN]) -> bool {
+        let Some(graph) = self.graph.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
+        features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.call.input_mut(INPUT_FEATURES));
+        graph.call.input_mut(INPUT_VOICE).copy_from_slice(voice);
+        let gains = match graph.step() {
+            Ok(gains) => gains,
+            Err(error) => {
+                self.failures += 1;
+                self.last_failure = Some(error);
+                return false;
+            }
+        };
+        (self.failures, self.last_failure) = (0, None);
+        let Frame { spectrum, amount } = &mut self.frames[0];
+        if *amount == 0.0 {
+            return false;
+        }
+        let held = &gains[HELD_FROM..];
+        let held = (held.iter().sum::<f32>() / held.len() as f32).clamp(HELD_RANGE.0, HELD_RANGE.1);
+        for (bin, value) in spectrum.iter_mut().enumerate() {
+            let gain = gains.get(bin).map_or(held, |gain| gain.clamp(-MAX_GAIN, MAX_GAIN));
+            *value *= (gain * *amount).exp();
+        }
+        true
+    }
+
+    /// Adds the oldest frame to the output.
+    fn add_frame(&mut self, is_changed: bool) {
+        // The weights of the three windows over one sample add up to 1.5.
+        let scale = 2.0 / FRAME_HOPS as f32;
+        if is_changed {
+            self.is_refined = [true; FRAME_HOPS];
+            self.fft.inverse(&mut self.frames[0].spectrum, &mut self.samples);
+            for ((sum, &sample), &weight) in self.sum.iter_mut().zip(&self.samples).zip(&self.window) {
+                *sum += sample * weight * scale;
+            }
+        } else {
+            for ((sum, &sample), &weight) in self.sum.iter_mut().zip(&self.recent[..FRAME_LEN]).zip(&self.window) {
+                *sum += sample * weight * weight * scale;
+            }
+        }
+    }
+}
+
+/// What the graph is told of a frame: log power per bin relative to the recent level, and the frame's own level.
+fn features(spectrum: &[Complex32], level: &mut Option<f32>, features: &mut [f32]) {
+    let scale = 1.0 / (RATE_RATIO * RATE_RATIO);
+    let power = |bin: &Complex32| bin.norm_sqr() * scale + FLOOR;
+    let known = &spectrum[..KNOWN_BINS];
+    let mean = known.iter().map(power).sum::<f32>() / KNOWN_BINS as f32;
+    let recent = level.unwrap_or(mean) * (1.0 - FORGETTING) + mean * FORGETTING;
+    let recent = recent.max(LEAST_LEVEL);
+    *level = Some(recent);
+    let recent = recent.ln();
+    for (feature, bin) in features.iter_mut().zip(known) {
+        *feature = (power(bin).ln() - recent).clamp(-14.0, 8.0) / 4.0;
+    }
+    features[KNOWN_BINS] = (mean.ln() - recent).clamp(-10.0, 5.0) / 3.0;
+}
+
+/// What the graph is told of a voice.
+pub fn describe(shapes: &MeanShapes) -> [f32; VOICE_LEN] {
+    let half = VOICE_LEN / 2;
+    std::array::from_fn(|n| if n < half { shapes.voiced[n] } else { shapes.unvoiced[n - half] } / 4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOPS: usize = 60;
+
+    /// Reproducible noise with a slow swell.
+    fn signal() -> Vec<f32> {
+        let mut seed = 9_u64;
+        let mut noise = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..HOPS * HOP_LEN).map(|n| 0.2 * noise() * (1.5 + (n as f32 * 3e-4).sin())).collect()
+    }
+
+    fn refiner() -> Refiner {
+        Refiner::new(Some(RefineGraph::new(Runtime::get().expect("the runtime")).expect("it ships")))
+    }
+
+    fn run(refiner: &mut Refiner, input: &[f32], amount: impl Fn(usize) -> f32) -> Vec<f32> {
+        let mut output = input.to_vec();
+        for (n, hop) in output.chunks_exact_mut(HOP_LEN).enumerate() {
+            refiner.process(hop, &[-0.5; VOICE_LEN], amount(n));
+        }
+        output
+    }
+
+    fn is_delayed(output: &[f32], input: &[f32], hops: std::ops::Range<usize>) -> bool {
+        let from = DELAY_HOPS * HOP_LEN;
+        let range = hops.start * HOP_LEN..hops.end * HOP_LEN;
+        output[range.start + from..range.end + from] == input[range]
+    }
+
+    #[test]
+    fn without_graph_or_amount_it_delays_bit_for_bit() {
+        let input = signal();
+        for (mut refiner, amount) in [(Refiner::new(None), 1.0), (refiner(), 0.0), (refiner(), f32::NAN)] {
+            let output = run(&mut refiner, &input, |_| amount);
+            assert!(output[..DELAY_HOPS * HOP_LEN].iter().all(|&sample| sample == 0.0));
+            assert!(is_delayed(&output, &input, 0..HOPS - DELAY_HOPS));
+        }
+    }
+
+    #[test]
+    fn only_frames_with_an_amount_change() {
+        let input = signal();
+        let output = run(&mut refiner(), &input, |n| if (20..30).contains(&n) { 1.0 } else { 0.0 });
+        // A frame reaches one hop to each side of its middle.
+        assert!(is_delayed(&output, &input, 0..19) && is_delayed(&output, &input, 31..HOPS - DELAY_HOPS));
+        assert!(!is_delayed(&output, &input, 20..30));
+        let largest = |samples: &[f32]| samples.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        assert!(largest(&output) < 1.5 * largest(&input), "the ends click");
+    }
+
+    #[test]
+    fn a_reset_starts_the_same_stream_again() {
+        let input = signal();
+        let mut refiner = refiner();
+        let first = run(&mut refiner, &input, |_| 1.0);
+        refiner.reset();
+        assert!(run(&mut refiner, &input, |_| 1.0) == first);
+    }
+
+    #[test]
+    fn silence_stays_silent_and_levels_do_not_matter() {
+        assert!(run(&mut refiner(), &[0.0; HOPS * HOP_LEN], |_| 1.0).iter().all(|&sample| sample == 0.0));
+        let input = signal();
+        let soft: Vec<f32> = input.iter().map(|sample| 0.125 * sample).collect();
+        let (a, b) = (run(&mut refiner(), &input, |_| 1.0), run(&mut refiner(), &soft, |_| 1.0));
+        let distance: f32 = a.iter().zip(&b).map(|(a, b)| (a - 8.0 * b).powi(2)).sum();
+        let power: f32 = a.iter().map(|a| a * a).sum();
+        assert!(distance < 1e-3 * power, "{}", distance / power);
+    }
+
+    /// `models/train` wrote what the network answers; the graph and the way its state goes have to say the same.
+    #[test]
+    fn the_graph_answers_as_it_was_trained_to() {
+        let parity: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/data/refine_parity.json")).expect("JSON");
+        let numbers = |value: &serde_json::Value| -> Vec<f32> {
+            value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
+        };
+        let mut graph = RefineGraph::new(Runtime::get().expect("the runtime")).expect("it ships");
+        graph.call.input_mut(INPUT_VOICE).copy_from_slice(&numbers(&parity["voice"]));
+        let frames = parity["features"].as_array().expect("frames");
+        assert!(frames.len() >= 20);
+        for (frame, wanted) in frames.iter().zip(parity["gain"].as_array().expect("frames")) {
+            graph.call.input_mut(INPUT_FEATURES).copy_from_slice(&numbers(frame));
+            let gains = graph.step().expect("it runs");
+            for (gain, wanted) in gains.iter().zip(numbers(wanted)) {
+                assert!((gain - wanted).abs() < 1e-3, "{gain} instead of {wanted}");
+            }
+        }
+    }
+}

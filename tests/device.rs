@@ -1,0 +1,168 @@
+//! What runs RVC voices: said truly, and the same sound from a graphics card as from the processor.
+//!
+//! Without the WebGPU provider or a card the comparison is skipped with a message. It runs without any card on a software
+//! driver: `COFFRE_WEBGPU` names the file of the package onnxruntime-ep-webgpu, `VK_ICD_FILENAMES` the description of
+//! SwiftShader (package chromium-common) or lavapipe from Mesa 25, and, since the provider asks `/sys/class/drm` for
+//! cards, a mount namespace holds one that is made up (`card0/device/vendor` and `device`).
+
+mod common;
+#[path = "common/fake.rs"]
+mod fake;
+#[path = "rvc/stand_in.rs"]
+mod stand_in;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use coffre::bridge::Request;
+use coffre::engine::rvc::contentvec::{self, ContentLine, ContentVec};
+use coffre::engine::rvc::generator::{Generator, Network, Window};
+use coffre::engine::rvc::geometry::Geometry;
+use coffre::engine::{EngineId, Mode, Setup};
+use coffre::onnx::device::{self, Device};
+use coffre::onnx::{Graph, Runtime, Settings};
+use coffre::voice::import::import_rvc;
+use fake::Rig;
+
+/// What `doctor` says with these variables, on a computer where nothing was chosen.
+fn doctor(variables: &[(&str, &str)]) -> serde_json::Value {
+    let nowhere = std::env::temp_dir().join("coffre-no-settings");
+    doctor_in(&nowhere, variables)
+}
+
+/// What `doctor` says with these variables and this folder of settings.
+#[cfg_attr(target_os = "macos", expect(unused_variables, reason = "the folder cannot be named there"))]
+fn doctor_in(configuration: &Path, variables: &[(&str, &str)]) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+    command.args(["doctor", "--json"]).env_remove("COFFRE_DEVICE").env_remove("COFFRE_WEBGPU");
+    #[cfg(not(target_os = "macos"))]
+    command.env("XDG_CONFIG_HOME", configuration).env("APPDATA", configuration);
+    let said = command.envs(variables.iter().copied()).output().expect("it starts").stdout;
+    let said: serde_json::Value = serde_json::from_slice(&said).expect("JSON");
+    said["rvc_device"].clone()
+}
+
+#[test]
+fn doctor_says_what_really_runs_and_why() {
+    let said = doctor(&[]);
+    assert_eq!((&said["chosen"], &said["runs_on"]), (&"cpu".into(), &"cpu".into()));
+    assert!(said["trouble"].is_null(), "{said}");
+    let said = doctor(&[("COFFRE_DEVICE", "abacus")]);
+    assert_eq!(said["runs_on"], "cpu");
+    assert!(said["trouble"].as_str().is_some_and(|text| text.contains("abacus")), "{said}");
+    for (provider, reason) in
+        [("/nowhere/provider.so", "there is no"), (env!("CARGO_BIN_EXE_coffre"), "cannot be used")]
+    {
+        let said = doctor(&[("COFFRE_DEVICE", "webgpu"), ("COFFRE_WEBGPU", provider)]);
+        assert_eq!((&said["chosen"], &said["runs_on"]), (&"webgpu".into(), &"cpu".into()), "{said}");
+        assert!(said["trouble"].as_str().is_some_and(|text| text.contains(reason)), "{said}");
+    }
+}
+
+#[cfg(not(any(target_os = "macos", windows)))]
+#[test]
+fn what_was_chosen_on_this_computer_counts_unless_the_variable_says_otherwise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("coffre/settings.json");
+    let provider = ("COFFRE_WEBGPU", "/nowhere/provider.so");
+    let said = doctor_in(folder.path(), &[provider]);
+    assert_eq!((&said["chosen"], &said["stored"]), (&"cpu".into(), &serde_json::Value::Null));
+    assert_eq!(said["settings"], file.to_str().expect("UTF-8"));
+
+    coffre::settings::store_device(&file, Device::WebGpu).expect("written");
+    let said = doctor_in(folder.path(), &[provider]);
+    assert_eq!(
+        (&said["chosen"], &said["stored"], &said["runs_on"]),
+        (&"webgpu".into(), &"webgpu".into(), &"cpu".into())
+    );
+    assert!(said["trouble"].as_str().is_some_and(|text| text.contains("there is no")), "{said}");
+
+    let said = doctor_in(folder.path(), &[provider, ("COFFRE_DEVICE", "cpu")]);
+    assert_eq!((&said["chosen"], &said["stored"], &said["runs_on"]), (&"cpu".into(), &"webgpu".into(), &"cpu".into()));
+    assert!(said["trouble"].is_null(), "{said}");
+    // An empty variable says nothing.
+    let said = doctor_in(folder.path(), &[provider, ("COFFRE_DEVICE", " ")]);
+    assert_eq!(said["chosen"], "webgpu");
+
+    std::fs::write(&file, b"{ no settings").expect("written");
+    let said = doctor_in(folder.path(), &[]);
+    assert_eq!((&said["chosen"], &said["stored"]), (&"cpu".into(), &serde_json::Value::Null));
+    assert!(said["settings_trouble"].as_str().is_some_and(|text| text.contains("is ignored")), "{said}");
+}
+
+/// Waits until something is so; `false` after a long while.
+fn comes(is_so: impl Fn() -> bool) -> bool {
+    let begin = Instant::now();
+    while !is_so() {
+        if begin.elapsed() > Duration::from_secs(20) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+#[test]
+fn another_device_loads_rvc_voices_again_in_every_instance() {
+    let mut rig = Rig::new(48_000, 512);
+    rig.reactivate(48_000, 512, Setup { engine: EngineId::Rvc, mode: Mode::Live });
+    rig.warm_up();
+    let count = |of: &AtomicU64| of.load(Ordering::SeqCst);
+    let builds = count(&rig.behaviour.builds);
+    rig.session.ask(Request::ChooseDevice("any".to_owned()));
+    assert!(comes(|| count(&rig.behaviour.builds) == builds + 1), "the engine is built anew");
+    assert!(comes(|| rig.telemetry.device_choice().chosen == "1"), "and the editor is told");
+    // Chosen by another instance: seen when this one looks next.
+    rig.behaviour.device_choices.fetch_add(1, Ordering::SeqCst);
+    assert!(comes(|| count(&rig.behaviour.builds) == builds + 2));
+    rig.warm_up();
+    // The native engine runs on the processor whatever is chosen.
+    rig.reactivate(48_000, 512, Mode::Live);
+    rig.warm_up();
+    let builds = count(&rig.behaviour.builds);
+    rig.session.ask(Request::ChooseDevice("any".to_owned()));
+    assert!(comes(|| rig.telemetry.device_choice().chosen == "3"));
+    assert_eq!(count(&rig.behaviour.builds), builds);
+}
+
+/// Content features and sound of one window.
+fn window(device: Device) -> (Vec<f32>, Vec<f32>) {
+    let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+    device::choose(Some(device));
+    let geometry = Geometry::of(Mode::Live);
+    let bytes = stand_in::stand_in();
+    let graph = Graph::open_built(runtime, contentvec::NAME, [7; 32], Settings::large(), || Ok(bytes.into()));
+    let graph = graph.expect("it loads");
+    assert_eq!(graph.device(), device);
+    let mut content = ContentLine::new(ContentVec::new(graph, 768).expect("it fits"), geometry);
+    let low = common::vocal_like(16_000, 160 * 400);
+    content.update(&low, 400).expect("it runs");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/rvc_v2_40k.pth");
+    let voice = import_rvc(&path, None).expect("a voice");
+    let network = Network::new(runtime, &voice, 0).expect("it loads");
+    let f0_hz = vec![220.0; geometry.window()];
+    let phone = content.phone().to_vec();
+    let window = Window { start: 182, phone: &phone, f0_hz: &f0_hz, phase: 0.0, formant: 1.0 };
+    let sound = Generator::new(network, geometry).run(&window).expect("it runs");
+    (phone, sound)
+}
+
+#[test]
+fn a_graphics_card_gives_what_the_processor_gives() {
+    let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+    device::choose(Some(Device::WebGpu));
+    if device::usable(runtime) != Device::WebGpu {
+        println!("SKIPPED: {}", device::trouble().unwrap_or_default());
+        return;
+    }
+    let (card, processor) = (window(Device::WebGpu), window(Device::Cpu));
+    assert_eq!(device::trouble(), None);
+    for (what, card, processor) in [("content", card.0, processor.0), ("sound", card.1, processor.1)] {
+        let level = (processor.iter().map(|v| v * v).sum::<f32>() / processor.len() as f32).sqrt();
+        let worst = card.iter().zip(&processor).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / level;
+        println!("{what}: {worst:.1e} of the level");
+        assert!(worst < 2e-3 && level > 1e-4, "{what}: {worst} of {level}");
+    }
+}
