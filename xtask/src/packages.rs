@@ -31,8 +31,8 @@ pub const PYTHON: &[&str] =
 /// The display in which the editor is opened and closed.
 pub const DISPLAY: &[&str] = &["xvfb", "libgl1-mesa-dri"];
 
-/// The DAW whose export is compared with a dry track.
-pub const DAW: &[&str] = &["ardour"];
+/// The DAW whose export is compared with a dry track, and what tells whose fault it is when it hangs.
+pub const DAW: &[&str] = &["ardour", "gdb"];
 
 /// Installs what is missing of `wanted`.
 ///
