@@ -1,5 +1,6 @@
 """Checks of the refiner's recipe that need no data. Run `python -m unittest discover tests` in `models/`."""
 
+import json
 import random
 import tempfile
 import unittest
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 import torch
 
-from train import data, refine, refine_export, refine_net as net, refine_pairs
+from train import data, frozen, net as content_net, refine, refine_export, refine_net as net, refine_pairs
 from train.export import test_signal
 
 
@@ -145,6 +146,15 @@ class Training(unittest.TestCase):
             last = self.step(training, 0)
         self.assertLess(last[0], 0.8 * first[0])
 
+    def test_the_content_encoder_is_listened_to(self):
+        torch.manual_seed(0)
+        training = refine.Training("cpu", 3e-3, 0.0, content=1.0)
+        first = self.step(training, 0)
+        for _ in range(40):
+            last = self.step(training, 0)
+        self.assertGreater(first[2], 0.02)
+        self.assertLess(last[2], 0.8 * first[2])
+
     def test_checkpoint_goes_on_where_it_was(self):
         for adversarial in (0.0, 0.1):
             torch.manual_seed(0)
@@ -160,6 +170,25 @@ class Training(unittest.TestCase):
                 torch.testing.assert_close(weight, one.shadow.state_dict()[name], rtol=0, atol=0)
             self.assertEqual(self.step(one, 1), self.step(two, 1))
             self.assertEqual(self.step(one, 2), self.step(two, 2))
+
+
+class Frozen(unittest.TestCase):
+    def test_the_shipped_graphs_are_read_back(self):
+        frames = torch.randn(100, net.FEATURES)
+        path, voice = data.REPO / "models" / "refine.onnx", torch.randn(net.VOICE_LEN)
+        gains = refine_export.stream(path, frames.numpy(), voice.numpy())[net.LOOK_AHEAD :]
+        with torch.no_grad():
+            whole = frozen.refiner(path)(frames[None], voice[None])[0].numpy()
+        heard = net.LOOK_AHEAD + net.BLOCKS * (net.TAPS - 1)
+        self.assertLess(np.abs(gains[heard:] - whole[heard : -net.LOOK_AHEAD]).max(), 1e-4)
+
+    def test_the_content_encoders_answer_as_their_graphs(self):
+        for stem in ("content", "content_mix"):
+            kept = json.loads((data.REPO / "tests" / "data" / f"{stem}_parity.json").read_text())
+            with torch.no_grad():
+                logits = frozen.content(data.REPO / "models" / f"{stem}.onnx")(torch.tensor(kept["mel"])[None])[0][0]
+            found = torch.log_softmax(logits / content_net.TEMPERATURE, 1)
+            self.assertLess(float((found - torch.tensor(kept["logp"])).abs().max()), 1e-4)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,13 @@ def parse():
     refine = stages.add_parser("refine", help="train the refiner")
     refine.add_argument("--name", default="refine", help="name of the checkpoint")
     refine.add_argument("--minutes", type=float, default=45)
-    refine.add_argument("--start", help="checkpoint to start from")
+    refine.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
     refine.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     refine.add_argument("--adversarial", type=float, default=0.0, help="weight of a judge that is trained along; 0 for none")
+    refine.add_argument("--content", type=float, default=0.0, help="weight of reading the recording's phones; 0 for none")
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", default="refine")
+    stages.add_parser("portraits", help="draw the pictures of the embedded voices")
     return parser.parse_args()
 
 
@@ -80,11 +82,15 @@ def main():
     elif args.stage == "refine":
         from . import refine
 
-        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial)
+        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial, args.content)
     elif args.stage == "refine-export":
         from . import refine_export
 
         refine_export.run(work, args.name, REPO)
+    elif args.stage == "portraits":
+        from . import portraits
+
+        portraits.run(work / "portraits")
 
 
 if __name__ == "__main__":

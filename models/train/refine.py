@@ -1,8 +1,9 @@
 """Train the refiner on the pairs of `refine-pairs`: what came back, gained, has to be like the recording.
 
 Loss: distance of the log energies of 64 bands (smoothed over three frames, weighted by the recording's level), and
-distance of the bins' compressed power. Phases stay as they are. On request a small judge of band patterns adds its
-opinion. AdamW with a cosine over wall-clock time as in `encoder`; EMA weights are what is kept.
+distance of the bins' compressed power. Phases stay as they are. On request the shipped content encoder of mix mode has to
+read the same phones as in the recording, and a small judge of band patterns adds its opinion. AdamW with a cosine over
+wall-clock time as in `encoder`; EMA weights are what is kept.
 """
 
 import json
@@ -17,8 +18,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from . import frozen
+from . import net as content_net
 from . import refine_net as net
-from .data import RATE, load_rows
+from .data import RATE, REPO, load_rows
+from .mel import mel
 from .refine_pairs import plan, voice_path
 
 CLIPS, FRAMES = 8, 300
@@ -85,8 +89,21 @@ def bank():
 class Loss:
     """How far gained spectra are from the recording's."""
 
-    def __init__(self, device):
-        self.bank = bank().to(device)
+    def __init__(self, device, content=0.0):
+        self.bank, self.weight = bank().to(device), content
+        self.content = frozen.content(REPO / "models" / "content_mix.onnx").to(device) if content else None
+
+    def phones(self, spectra):
+        """Logarithms of the phones' probabilities, `[batch, frames, 40]`, as the encoder hears them."""
+        audio = torch.istft(spectra, net.WINDOW, net.HOP, net.WINDOW, net.window_on(spectra.device), center=True)
+        logits = self.content(mel(audio))[0][:, self.content.look_ahead :]
+        return F.log_softmax(logits / content_net.TEMPERATURE, 2)
+
+    def misread(self, gained, clean):
+        """Divergence of the phones read after the refiner from those read in the recording, in nats a frame."""
+        with torch.no_grad():
+            wanted = self.phones(clean)
+        return F.kl_div(self.phones(gained), wanted, reduction="none", log_target=True).sum(2).mean()
 
     def bands(self, power, floor):
         return torch.log(torch.einsum("mf,bft->bmt", self.bank, power) + floor)
@@ -129,8 +146,17 @@ def batch(rng, pairs):
         back, clean, voice = rng.choice(pairs)
         start, gain = rng.randrange(0, len(back) - length), 10 ** rng.uniform(-0.5, 0.35)
         back, clean = back[start : start + length] * gain, clean[start : start + length] * gain
-        rows.append((clean if rng.random() < 0.04 else back, clean, voice))
+        heard = clean if rng.random() < 0.04 else back
+        rows.append((coloured(rng, heard) if rng.random() < 0.5 else heard, clean, voice))
     return [torch.stack(part) for part in zip(*rows)]
+
+
+def coloured(rng, audio):
+    """The sound through a smooth random equaliser: the voice's mean shape says what to make of it."""
+    points = torch.tensor([[[rng.gauss(0, 2.5) for _ in range(9)]]])
+    spectrum = torch.fft.rfft(audio)
+    decibels = F.interpolate(points, size=len(spectrum), mode="linear", align_corners=True)[0, 0]
+    return torch.fft.irfft(spectrum * 10 ** (decibels / 20), len(audio))
 
 
 def check(network, loss, pairs, device):
@@ -140,16 +166,20 @@ def check(network, loss, pairs, device):
         for back, clean, voice in pairs:
             back, clean = (net.stft(audio[None, : CHECK_SECONDS * RATE].to(device)) for audio in (back, clean))
             gain = network(net.features(back), voice[None].to(device))
-            found.append([float(x) for g in (gain, torch.zeros_like(gain)) for x in loss.parts(back, clean, g)[:2]])
+            found.append([])
+            for tried in (gain, torch.zeros_like(gain)):
+                *distances, gained = loss.parts(back, clean, tried)
+                found[-1] += map(float, [*distances, *([loss.misread(gained, clean)] if loss.content else [])])
     return np.mean(found, 0).round(4).tolist()
 
 
 class Training:
     """The network, its slow shadow and, with `adversarial` above 0, the judge; one `step` a batch."""
 
-    def __init__(self, device, rate, adversarial):
+    def __init__(self, device, rate, adversarial, content=0.0):
         self.device, self.rate, self.adversarial = device, rate, adversarial
-        self.network, self.shadow, self.loss = net.RefineNet().to(device), net.RefineNet().to(device), Loss(device)
+        self.network, self.shadow = net.RefineNet().to(device), net.RefineNet().to(device)
+        self.loss = Loss(device, content)
         betas = (0.8, 0.99) if adversarial else (0.9, 0.999)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=0.01, betas=betas)
         self.shadow.load_state_dict(self.network.state_dict())
@@ -183,13 +213,14 @@ class Training:
         return said, wrong
 
     def step(self, progress, back, clean, voice):
-        """One step at `progress` of the time, 0 to 1; the two distances."""
+        """One step at `progress` of the time, 0 to 1; the two distances and what was misread."""
         for group in self.optimiser.param_groups:
             warm = min(1, (self.steps + 1) / 100)
             group["lr"] = self.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-5
         back, clean = net.stft(back), net.stft(clean)
         bands, bins, gained = self.loss.parts(back, clean, self.network(net.features(back), voice))
-        total = bands + 2 * bins
+        misread = self.loss.misread(gained, clean) if self.loss.content else torch.zeros(())
+        total = bands + 2 * bins + self.loss.weight * misread
         if self.judge:
             said, wrong = self.opinion(gained, clean, voice)
             total = total + self.adversarial * said
@@ -206,22 +237,25 @@ class Training:
         with torch.no_grad():
             for old, new in zip(self.shadow.parameters(), self.network.parameters()):
                 old.lerp_(new, 1 - keep)
-        return float(bands.detach()), float(bins.detach())
+        return float(bands.detach()), float(bins.detach()), float(misread.detach())
 
 
-def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0):
-    """Train checkpoint `name` for `minutes`, continuing one that was interrupted."""
+def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0, content=0.0):
+    """Train checkpoint `name` for `minutes`, continuing one that was interrupted. `start` names another checkpoint, or
+    is `shipped`."""
     torch.set_num_threads(1)
     device, path = "cuda" if torch.cuda.is_available() else "cpu", work / f"{name}.pt"
     train, kept = Store(speech, work).split()
-    training = Training(device, rate, adversarial)
+    training = Training(device, rate, adversarial, content)
     if path.exists():
         training.resume(path)
     elif start:
+        is_shipped = start == "shipped"
+        first = frozen.refiner(REPO / "models" / "refine.onnx") if is_shipped else net.load(work / f"{start}.pt")
         for network in (training.network, training.shadow):
-            network.load_state_dict(net.load(work / f"{start}.pt").state_dict())
+            network.load_state_dict(first.state_dict())
     report = lambda: check(training.shadow, training.loss, kept, device)  # noqa: E731
-    print(f"{len(train)} + {len(kept)} pairs; bands, bins; the same unrefined:", report(), flush=True)
+    print(f"{len(train)} + {len(kept)} pairs; bands, bins, misread; the same unrefined:", report(), flush=True)
     rng, seen, last = random.Random(training.steps), [], time.time()
     while training.spent < minutes * 60:
         seen.append(training.step(training.spent / (minutes * 60), *(part.to(device) for part in batch(rng, train))))

@@ -24,7 +24,7 @@ RATE = 48000
 GAP = np.zeros(RATE * 3 // 10, np.float32)
 BANK_SECONDS = 600  # what the recipe of the embedded voices takes
 # Speaker of an embedded voice, its file, and how many seconds of chunks.
-EMBEDDED = (("kathleen", "quartz", 840), ("nathalie", "celadon", 840), ("flemishguy", "basalt", 840), ("kerstin", "ochre", 600))
+EMBEDDED = (("kathleen", "quartz", 1500), ("nathalie", "celadon", 1300), ("flemishguy", "basalt", 1300), ("kerstin", "ochre", 800))
 INVENTED = ("onyx", "topaz", "garnet", "opal")
 CLONED = (
     "fdm_stephanie fdm_margot fdm_christiane_jehanne fdm_mailys fdm_gaelle_gosselin fdm_linda_olsen_fitak fdm_sandra_schmit "
@@ -151,10 +151,10 @@ def voice_path(folder, name):
 
 
 def with_noise(audio, rng, seed):
-    """In 40 % of the cases under coloured noise, 22 to 42 dB below."""
-    if rng.random() >= 0.4:
+    """In 15 % of the cases under coloured noise, 28 to 45 dB below."""
+    if rng.random() >= 0.15:
         return audio
-    ratio, rms = rng.uniform(22, 42), np.sqrt((audio**2).mean())
+    ratio, rms = rng.uniform(28, 45), np.sqrt((audio**2).mean())
     noise = np.random.default_rng(seed).normal(size=len(audio))
     noise = np.convolve(noise, [1, rng.uniform(-0.5, 0.9)])[: len(audio)]
     return audio + (noise / noise.std() * rms * 10 ** (-ratio / 20)).astype(np.float32)

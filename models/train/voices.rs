@@ -3,11 +3,13 @@
 //! ```text
 //! COFFRE_ONNXRUNTIME=/path/to/libonnxruntime.so cargo run --release --no-default-features --features recipe \
 //!     --example build-voices -- --speech ../shared/speech [--minutes 10] [--only NAME] [--graph ONNX] [--cache DIR]
+//! ... --extras PROGRAM --portraits DIR       # afterwards: previews, converted by the program `coffre`, and pictures
 //! ```
 //!
 //! Decodes with `ffmpeg`. The last tenth of each target's utterances stays out as a reference for judging; speakers
 //! listed in `models/train/split.json` never enter the population. The same input gives the same files.
 
+mod extras;
 mod invented;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,10 +120,17 @@ struct Options {
     only: Option<String>,
     graph: Option<PathBuf>,
     cache: Option<PathBuf>,
+    extras: Option<PathBuf>,
+    portraits: PathBuf,
 }
 
 fn main() -> Result<()> {
     let options = parse(std::env::args().skip(1))?;
+    if let Some(program) = &options.extras {
+        let vocal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vocal.flac");
+        let (voices, portraits) = (options.models.join("voices"), &options.portraits);
+        return extras::add(&extras::Sources { voices: &voices, vocal: &vocal, program, portraits });
+    }
     let rows = read_rows(&options.speech)?;
     let runtime = Runtime::get()?;
     let mut encoder = match &options.graph {
@@ -153,6 +162,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
         only: None,
         graph: None,
         cache: None,
+        extras: None,
+        portraits: repository.join("target/train/portraits"),
     };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
@@ -162,6 +173,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
             "--minutes" => options.minutes = value()?.parse()?,
             "--graph" => options.graph = Some(value()?.into()),
             "--cache" => options.cache = Some(value()?.into()),
+            "--extras" => options.extras = Some(value()?.into()),
+            "--portraits" => options.portraits = value()?.into(),
             "--only" => options.only = Some(value()?),
             _ => bail!("unknown option {name}"),
         }
