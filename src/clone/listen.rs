@@ -102,15 +102,17 @@ mod tests {
     use crate::voice::manifest::ElementType;
     use crate::voice::package::{Package, PackageWriter};
 
-    /// An embedded voice with something in the place of its preview.
-    fn voice_with(preview: Vec<u8>) -> Vec<u8> {
+    /// An embedded voice with something in the place of its preview, or without.
+    fn voice_with(preview: impl Into<Option<Vec<u8>>>) -> Vec<u8> {
         let package = Package::open(include_bytes!("../../models/voices/opal.coffre")).expect("a voice");
         let mut writer = PackageWriter::new(package.manifest.clone());
-        for (member, data) in package.into_members() {
+        for (member, data) in package.into_members().into_iter().filter(|(member, _)| member.path != "preview.flac") {
             let shape: Vec<usize> = member.shape.iter().map(|&n| n as usize).collect();
             writer.push(&member.path, member.dtype, &shape, data);
         }
-        writer.push("preview.flac", ElementType::U8, &[preview.len()], preview);
+        if let Some(preview) = preview.into() {
+            writer.push("preview.flac", ElementType::U8, &[preview.len()], preview);
+        }
         writer.finish().expect("a file")
     }
 
@@ -136,8 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn the_voices_that_come_with_coffre_can_be_listened_to() {
+        let library = library::Library::scan(&[]);
+        let embedded = library.entries().iter().filter(|entry| entry.origin == library::Origin::Embedded);
+        assert!(embedded.clone().count() >= 8);
+        for entry in embedded {
+            let bytes = library::content(entry).expect("its bytes");
+            let sound = preview_sound(&bytes, 48_000).expect("a sound");
+            let level = (sound.iter().map(|x| x * x).sum::<f32>() / sound.len() as f32).sqrt();
+            assert!(sound.len().abs_diff(4 * 48_000) <= 16 && (0.01..0.3).contains(&level), "{}: {level}", entry.name);
+            assert!(Extras::peek_portrait(&bytes).is_ok_and(|portrait| portrait.is_some()), "{}", entry.name);
+        }
+    }
+
+    #[test]
     fn hostile_previews_are_words_and_nothing_else() {
-        let none = preview_sound(include_bytes!("../../models/voices/opal.coffre"), 48_000);
+        let none = preview_sound(&voice_with(None), 48_000);
         assert_eq!(none, Err("This voice has no preview.".to_owned()));
         let good = sine(24_000, 1.0);
         let mut cut = good.clone();
