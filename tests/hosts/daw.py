@@ -53,6 +53,7 @@ class Daw:
 
     def __init__(self, home: Path, vst3: str):
         self.home = home
+        self.unexplained = 0
         self.environment = {**os.environ, "HOME": str(home), "LD_LIBRARY_PATH": str(LIBRARIES)}
         # Folders of this user's own would be searched too.
         for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
@@ -81,10 +82,16 @@ class Daw:
         try:
             out, error = program.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
-            stacks = _stacks(program.pid)
-            program.kill()
-            program.communicate()
-            inside = _threads_inside(stacks)
+            try:
+                stacks = _stacks(program.pid)
+            finally:
+                program.kill()
+                program.communicate()
+            if "Thread " not in stacks:
+                self.unexplained += 1
+                assert self.unexplained < 2, f"{command[0]} hung twice, and gdb cannot tell where"
+                raise OwnFailure(f"{command[0]} hangs, nobody knows where") from None
+            inside = threads_inside(stacks)
             assert not inside, f"{command[0]} hangs inside Coffre:\n" + "\n".join(inside)
             raise OwnFailure(f"{command[0]} hangs, outside Coffre") from None
         if program.returncode == 0 or may_crash:
@@ -151,7 +158,10 @@ class Daw:
                 return self.run(*command, **options)
             except OwnFailure as failure:
                 failures.append(str(failure))
-                shutil.rmtree(makes, ignore_errors=True) if makes.is_dir() else makes.unlink(missing_ok=True)
+                if makes.is_dir():
+                    shutil.rmtree(makes)
+                else:
+                    makes.unlink(missing_ok=True)
         raise AssertionError(f"Ardour failed by itself {ATTEMPTS} times:\n" + "\n".join(failures))
 
 
@@ -167,7 +177,7 @@ def _stacks(process: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False).stdout
 
 
-def _threads_inside(stacks: str) -> list[str]:
+def threads_inside(stacks: str) -> list[str]:
     """The stacks of the host's threads that are in the plugin; its own are named after it, and wait by design."""
     threads = re.split(r"\n(?=Thread \d+ )", stacks)[1:]
     return [thread for thread in threads if '"coffre' not in thread.partition("\n")[0] and "Coffre.so" in thread]

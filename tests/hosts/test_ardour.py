@@ -16,13 +16,22 @@ VST3 = from_environment("COFFRE_VST3")
 if not shutil.which("ardour7-lua"):
     pytest.skip("Ardour 7 is not installed", allow_module_level=True)
 
-from daw import Daw  # noqa: E402
+from daw import Daw, threads_inside  # noqa: E402
 
 # Number of a parameter in the order of the plugin.
 MIX = 7
 
 # Exports until one is fast enough.
 ATTEMPTS = 4
+
+
+def test_a_hang_inside_the_plugin_is_told_from_ardour_s_own():
+    frame = "#1  0x00007f in ?? () from home/.vst3/Coffre.vst3/Contents/x86_64-linux/Coffre.so"
+    waiting = f'Thread 2 (Thread 0x7f (LWP 2) "coffre-worker"):\n{frame}'
+    main = 'Thread 1 (Thread 0x7e (LWP 1) "ardour7-export"):\n#0  syscall ()'
+    assert not threads_inside(f"Attached\n\n{waiting}\n\n{main}\n")
+    found = threads_inside(f"Attached\n\n{waiting}\n\n{main}\n{frame}\n")
+    assert len(found) == 1 and "ardour7-export" in found[0]
 
 
 @pytest.fixture(scope="module")
