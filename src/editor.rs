@@ -10,7 +10,8 @@ pub mod clone_ui;
 pub mod control;
 mod device_ui;
 pub mod dialog;
-pub mod improve_ui;
+mod host_window;
+mod improve_ui;
 pub mod knob;
 pub mod knobs_ui;
 pub mod listening;
@@ -38,7 +39,8 @@ use model::{Action, EditorModel};
 use pitch_ui::PitchAxis;
 use voices_ui::VoiceSearch;
 
-pub use window::{Editor, create};
+pub use host_window::Editor;
+pub use window::create;
 
 /// Size of a new window, in points.
 pub const DEFAULT_SIZE: (f32, f32) = (1000.0, 680.0);

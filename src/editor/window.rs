@@ -14,13 +14,12 @@ use nice_plug::editor::ResizeHint;
 use nice_plug::editor::dpi::LogicalSize;
 use nice_plug::params::Param;
 use nice_plug_egui::baseview::HandlerError;
-use nice_plug_egui::{
-    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier,
-};
+use nice_plug_egui::{EguiEditorState, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier};
 
 use super::capture::{CAPTURE_SECONDS, SENTENCE_SECONDS, Track};
 use super::control::{Control, ControlAccess, tidy};
 use super::dialog::{Chosen, Dialog};
+use super::host_window::{Editor, WindowThread};
 use super::listening::Listener;
 use super::model::{Action, EditorModel};
 use super::portrait::Portraits;
@@ -32,9 +31,6 @@ use crate::bridge::{self, Session, Telemetry};
 use crate::clone::improve::job::{ImproveJob, Stage as ImproveStage};
 use crate::clone::job::{CloneJob, Stage};
 use crate::params::CoffreParams;
-
-/// The editor as the framework knows it.
-pub type Editor = EguiEditor<EditorWindow>;
 
 /// Time between two pictures, in seconds: 30 per second are enough for meters and leave the machine to the audio.
 const PICTURE_S: f32 = 1.0 / 30.0;
@@ -51,7 +47,9 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
     let settings = EguiNiceSettings::new()
         .with_tile("Coffre")
         .with_resize_hint(ResizeHint::resizable().with_min_logical_size(least));
+    let thread = Arc::new(WindowThread::default());
     let window = EditorWindow {
+        thread: thread.clone(),
         params: params.clone(),
         session: session.clone(),
         telemetry: telemetry.clone(),
@@ -74,6 +72,7 @@ pub fn create(params: &Arc<CoffreParams>, session: &Arc<Session>, telemetry: &Ar
     let (width, height) = window.saved_size();
     let state = EguiEditorState::from_size(LogicalSize::new(f64::from(width), f64::from(height)), 1.0);
     nice_plug_egui::create_egui_editor(state, RepaintNotifier::new(), settings, window)
+        .map(|inner| Editor::new(inner, thread))
 }
 
 /// A size as a session may have it, brought within what makes sense.
@@ -85,6 +84,8 @@ fn bounded_size((width, height): (f32, f32)) -> (f32, f32) {
 
 /// The window's content; lives as long as the plugin instance, the window itself comes and goes.
 pub struct EditorWindow {
+    /// Told which thread draws the window.
+    thread: Arc<WindowThread>,
     params: Arc<CoffreParams>,
     session: Arc<Session>,
     telemetry: Arc<Telemetry>,
@@ -290,6 +291,7 @@ impl EditorWindow {
 
 impl NiceEguiApp for EditorWindow {
     fn build(&mut self, ctx: egui::Context, host: GuiContext, _frame: &mut Frame) -> Result<(), HandlerError> {
+        self.thread.enter();
         theme::apply(&ctx);
         self.host = Some(host);
         self.drawn = None;
