@@ -40,7 +40,8 @@ def parse():
     refine.add_argument("--adversarial", type=float, default=0.0, help="weight of a judge that is trained along; 0 for none")
     refine.add_argument("--content", type=float, default=0.0, help="weight of reading the recording's phones; 0 for none")
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
-    refine_export.add_argument("--name", default="refine")
+    refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
+    refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
     stages.add_parser("portraits", help="draw the pictures of the embedded voices")
     return parser.parse_args()
 
@@ -86,7 +87,7 @@ def main():
     elif args.stage == "refine-export":
         from . import refine_export
 
-        refine_export.run(work, args.name, REPO)
+        refine_export.run(work, args.name, REPO, args.any)
     elif args.stage == "portraits":
         from . import portraits
 

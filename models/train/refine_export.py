@@ -4,6 +4,7 @@ The state is one flat tensor, 4 past inputs per block. A call answers for the fr
 the first block's sum uses the input of two frames ago, all others are of the present.
 """
 
+import hashlib
 import json
 
 import numpy as np
@@ -11,9 +12,11 @@ import onnx
 import torch
 from onnx import TensorProto, helper
 
+from . import frozen
 from . import refine_net as net
 from .data import RATE
 from .export import Graph, test_signal
+from .refine_pairs import EMBEDDED
 
 PARITY_CALLS = 40
 
@@ -32,8 +35,8 @@ def add_block(graph, block, x, past):
     return graph.node("Add", [x, graph.linear(block.narrow, hidden)]), graph.columns(window, width, taps * width)
 
 
-def build(network):
-    """The ONNX model of `network`."""
+def build(network, known=()):
+    """The ONNX model of `network`; `known` are the ids of the voices that it knows well."""
     graph = Graph()
     sizes = graph.constant(np.array([(net.TAPS - 1) * net.CHANNELS] * net.BLOCKS, np.int64))
     parts = graph.node("Split", ["state", sizes], net.BLOCKS, axis=1)
@@ -56,6 +59,8 @@ def build(network):
     body = helper.make_graph(nodes, "refine", inputs, results, graph.weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="coffre")
     model.metadata_props.add(key="look_ahead_frames", value=str(net.LOOK_AHEAD))
+    if known:
+        model.metadata_props.add(key="known_voices", value=",".join(known))
     onnx.checker.check_model(model)
     return model
 
@@ -93,11 +98,18 @@ def parity(path):
     }
 
 
-def run(work, name, repo):
-    """Export checkpoint `name`."""
-    network = net.load(work / f"{name}.pt")
-    path = repo / "models" / "refine.onnx"
-    onnx.save(build(network), path)
-    target = repo / "tests" / "data" / "refine_parity.json"
-    target.write_text(json.dumps(parity(path)) + "\n")
+def known_voices(repo):
+    """Ids of the embedded voices of people, whose recordings the first two rounds were trained on."""
+    return [hashlib.sha256((repo / "models" / "voices" / f"{file}.coffre").read_bytes()).hexdigest() for _, file, _ in EMBEDDED]
+
+
+def run(work, name, repo, is_for_any=False):
+    """Export checkpoint `name`, the one that knows the embedded voices or the one `is_for_any` voice; without a name only
+    the ids of the known voices are written anew."""
+    path = repo / "models" / ("refine_any.onnx" if is_for_any else "refine.onnx")
+    network = net.load(work / f"{name}.pt") if name else frozen.refiner(path)
+    onnx.save(build(network, () if is_for_any else known_voices(repo)), path)
+    if not is_for_any:
+        target = repo / "tests" / "data" / "refine_parity.json"
+        target.write_text(json.dumps(parity(path)) + "\n")
     print(f"refine-export: {path.name}, {path.stat().st_size / 1e6:.1f} MB, state {network.state_len}")

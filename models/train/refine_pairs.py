@@ -30,6 +30,7 @@ CLONED = (
     "fdm_stephanie fdm_margot fdm_christiane_jehanne fdm_mailys fdm_gaelle_gosselin fdm_linda_olsen_fitak fdm_sandra_schmit "
     "fdm_yasminehaggag so_9609 so_8002 so_9634 so_9623 so_9626 so_9601 so_9619 so_9615 so_9622 so_9614"
 ).split()
+MANY_SECONDS, ADULT = 45, 18  # of everybody else's recordings, half for the voice and half for the chunk
 TUNING = ("ls_19",)  # constants of the engine are chosen by it
 
 
@@ -77,6 +78,29 @@ def chunks_of(speaker, voice, rows, seconds, limit):
     return found
 
 
+def halves(row):
+    """The two halves of a recording, as manifest rows."""
+    middle = (row["start_s"] + row["end_s"]) / 2
+    return row | {"end_s": middle}, row | {"start_s": middle}
+
+
+def chunks_of_many(usable, readers):
+    """Chunks and clones of every adult who is not in the first plan, so that the refiner meets many voices: a minute and a
+    half of each learner of English, and of each reader one recording, whose halves serve each other as voices."""
+    chunks, clones = [], {}
+    adults = [row for row in usable if row["corpus"] == "speechocean762" and (row["age"] or 0) >= ADULT]
+    for speaker in sorted({row["speaker"] for row in adults} - set(CLONED)):
+        own = [row for row in adults if row["speaker"] == speaker]
+        clones[speaker] = own[::2]
+        chunks += chunks_of(speaker, speaker, spread(own[1::2], 1.2 * MANY_SECONDS), MANY_SECONDS * 2 // 3, MANY_SECONDS // 2)
+    for row in {row["speaker"]: row for row in readers}.values():
+        names = [f"{row['speaker']}{half}" for half in "ab"]
+        for name, other, half in zip(names, reversed(names), halves(row)):
+            clones[name] = [half]
+            chunks.append(Chunk(f"{name}-0", [half], other))
+    return chunks, clones
+
+
 def plan(rows):
     """The fixed choice from all manifest `rows`: no held-out speaker, no reference, no row of the bank."""
     usable = [row for row in training_rows(rows) if row["speaker"] not in TUNING]
@@ -94,7 +118,8 @@ def plan(rows):
     by_sex = {sex: [row for row in readers if row["sex"] == sex] for sex in "mf"}
     single = {row["speaker"]: [row] for row in by_sex["m"][::8][:14] + by_sex["f"][::12][:8]}
     legs = [*single, *(voice for _, voice, _ in EMBEDDED), *INVENTED, *sorted(CLONED)]
-    return Plan(chunks, clones | single, legs)
+    more, theirs = chunks_of_many(usable, readers)
+    return Plan(chunks + more, clones | single | theirs, legs)
 
 
 class Program:

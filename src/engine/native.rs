@@ -162,7 +162,7 @@ impl NativeEngine {
     pub fn open(runtime: &Runtime, mode: Mode, profile: Arc<SourceProfile>) -> Result<Self, GraphError> {
         let mut engine = Self::new(mode, Some(ContentEncoder::new(runtime, mode)?), profile);
         if engine.refiner.is_some() {
-            engine.refiner = Some(Refiner::new(Some(RefineGraph::new(runtime)?)));
+            engine.refiner = Some(Refiner::new(Some(RefineGraph::shipped(runtime)?)));
         }
         Ok(engine)
     }
@@ -343,13 +343,13 @@ impl NativeEngine {
         self.marks.rotate_left(1);
         self.marks[DELAY_HOPS] = mark;
         let Some(refiner) = &mut self.refiner else { return };
-        let (aim, share) = self.mapper.aim();
+        let aim = self.mapper.aim();
         let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
         let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
         // Where the banks are asked less, there is less to take back.
         let amount =
             DEFAULT_REFINED * (likeness / DIFFERENTIAL_LIKENESS).min(1.0) + (FULL_REFINED - DEFAULT_REFINED) * beyond;
-        refiner.process(output, &aim, share * amount);
+        refiner.process(output, &aim, aim.share * amount);
     }
 
     fn progress(&self) -> f32 {

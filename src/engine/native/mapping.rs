@@ -22,7 +22,7 @@ mod smoothing;
 use std::sync::Arc;
 
 use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
-use super::refine::{VOICE_LEN, describe};
+use super::refine::{Aim, describe};
 use crate::engine::Mode;
 use crate::engine::loudness::LoudnessMeter;
 use crate::engine::profile::SourceProfile;
@@ -243,20 +243,23 @@ impl Mapper {
         [self.morph.has_begun() && weight < 1.0, weight > 0.0]
     }
 
-    /// What the refiner is told of the voice that the frame aims at, and how much of it is a voice at all, in
-    /// `0.0..=1.0`.
-    pub fn aim(&self) -> ([f32; VOICE_LEN], f32) {
+    /// The voice that the frame aims at.
+    pub fn aim(&self) -> Aim {
         if !self.morph.has_begun() {
-            return ([0.0; VOICE_LEN], 0.0);
+            return Aim::NONE;
         }
         let weight = self.morph.weight();
-        let described = |side| self.voice(side).map(|voice| describe(voice.shapes()));
-        match (described(Side::A).filter(|_| weight < 1.0), described(Side::B).filter(|_| weight > 0.0)) {
+        let a = self.voice(Side::A).filter(|_| weight < 1.0);
+        let b = self.voice(Side::B).filter(|_| weight > 0.0);
+        let voices = [a, b].map(|voice| voice.map(|voice| voice.id()));
+        let [a, b] = [a, b].map(|voice| voice.map(|voice| describe(voice.shapes())));
+        let (described, share) = match (a, b) {
             (Some(a), Some(b)) => (std::array::from_fn(|n| mix(a[n], b[n], weight)), 1.0),
             (Some(a), None) => (a, 1.0 - weight),
             (None, Some(b)) => (b, weight),
-            (None, None) => ([0.0; VOICE_LEN], 0.0),
-        }
+            (None, None) => return Aim::NONE,
+        };
+        Aim { described, voices, share }
     }
 
     /// Fits a voice to the profile, and the voices to each other.

@@ -6,9 +6,10 @@
 //!
 //! The network hears the converted voice and knows the mean shapes of the voice that was aimed at. It was trained on
 //! recordings that were converted to another voice and back (`models/train/refine`), so it knows how such a sound
-//! differs from the person's own. Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
+//! differs from the person's own. There are two of a kind: one that knows a few voices well, and one that has met hundreds,
+//! for all others. Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
 //!
-//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows no voice, bank or content.
+//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, no bank or content.
 
 use realfft::num_complex::Complex32;
 
@@ -16,15 +17,20 @@ use crate::dsp::fft::RealFft;
 use crate::dsp::window::hann_periodic;
 use crate::engine::HOP_LEN;
 use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
-use crate::voice::MeanShapes;
+use crate::voice::{MeanShapes, VoiceId};
 
 use super::bands::BAND_8_KHZ;
 
-/// The graph that ships inside the program; `models/README.md` says how it was trained and what it is worth.
-static GRAPH: &[u8] = include_bytes!("../../../models/refine.onnx");
+/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they are worth. The
+/// first knows a few voices well, the second has met hundreds.
+static GRAPHS: [&[u8]; 2] =
+    [include_bytes!("../../../models/refine.onnx"), include_bytes!("../../../models/refine_any.onnx")];
 
-/// Name of the graph in messages.
+/// Name of the graphs in messages.
 const NAME: &str = "refine";
+
+/// Metadata entry of a graph: the ids of the voices that it knows well, apart by commas.
+const KNOWN_VOICES: &str = "known_voices";
 
 /// Hops of one frame: 30 ms.
 const FRAME_HOPS: usize = 3;
@@ -84,26 +90,57 @@ const INPUT_STATE: usize = 2;
 const OUTPUT_GAIN: usize = 0;
 const OUTPUT_STATE: usize = 1;
 
-/// The graph with the state of one stream. The weights are shared by the process.
+/// What the refiner is told of the voice that a hop aims at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aim {
+    /// What [`describe`] says of it.
+    pub described: [f32; VOICE_LEN],
+    /// The one or two voices that are heard.
+    pub voices: [Option<VoiceId>; 2],
+    /// How much of the sound is a voice at all, in `0.0..=1.0`.
+    pub share: f32,
+}
+
+impl Aim {
+    /// No voice.
+    pub const NONE: Self = Self { described: [0.0; VOICE_LEN], voices: [None; 2], share: 0.0 };
+}
+
+/// A graph with the state of one stream. The weights are shared by the process.
 #[derive(Debug)]
 pub struct RefineGraph {
     call: GraphCall,
+    known: Vec<VoiceId>,
 }
 
 impl RefineGraph {
-    /// The graph that ships inside the program, at the start of a stream.
+    /// The graphs that ship inside the program, at the start of a stream: for the voices that it knows, and for all
+    /// others.
     ///
     /// # Errors
-    /// [`GraphError`] when the runtime refuses it.
+    /// [`GraphError`] when the runtime refuses one of them.
     /// [worker-thread]
-    pub fn new(runtime: &Runtime) -> Result<Self, GraphError> {
-        let mut call = Graph::open(runtime, NAME, GRAPH)?.call(&INPUTS, &OUTPUTS)?;
+    pub fn shipped(runtime: &Runtime) -> Result<[Self; 2], GraphError> {
+        let [known, any] = GRAPHS;
+        Ok([Self::new(runtime, known)?, Self::new(runtime, any)?])
+    }
+
+    fn new(runtime: &Runtime, content: &'static [u8]) -> Result<Self, GraphError> {
+        let graph = Graph::open(runtime, NAME, content)?;
+        let known = graph.metadata(KNOWN_VOICES)?.unwrap_or_default();
+        let known = known.split(',').filter_map(|id| id.parse().ok()).collect();
+        let mut call = graph.call(&INPUTS, &OUTPUTS)?;
         let (given, answered) = (call.input_mut(INPUT_STATE).len(), call.output(OUTPUT_STATE).len());
         if given != answered {
             let reason = format!("its state has {given} values and becomes {answered}");
             return Err(GraphError::Contract { graph: NAME, reason });
         }
-        Ok(Self { call })
+        Ok(Self { call, known })
+    }
+
+    /// Whether every voice that is heard is one that the graph knows well.
+    fn knows(&self, voices: &[Option<VoiceId>; 2]) -> bool {
+        voices.iter().flatten().all(|id| self.known.contains(id))
     }
 
     fn reset(&mut self) {
@@ -140,7 +177,10 @@ struct Frame {
 /// Streaming refiner: a hop in, the hop [`DELAY_HOPS`] before it out. Without a graph it delays.
 #[derive(Debug)]
 pub struct Refiner {
-    graph: Option<RefineGraph>,
+    /// For the voices that the first one knows, and for all others.
+    graphs: Option<[RefineGraph; 2]>,
+    /// Which of them was asked last.
+    active: usize,
     /// Failures of the graph since it last worked.
     failures: u32,
     last_failure: Option<GraphError>,
@@ -164,11 +204,12 @@ pub struct Refiner {
 
 impl Refiner {
     /// Plans the transform.
-    pub fn new(graph: Option<RefineGraph>) -> Self {
+    pub fn new(graphs: Option<[RefineGraph; 2]>) -> Self {
         let fft = RealFft::new(FRAME_LEN);
         let frame = Frame { spectrum: vec![Complex32::default(); fft.bins()].into_boxed_slice(), amount: 0.0 };
         Self {
-            graph,
+            graphs,
+            active: 0,
             failures: 0,
             last_failure: None,
             fft,
@@ -185,9 +226,8 @@ impl Refiner {
 
     /// Forgets the stream.
     pub fn reset(&mut self) {
-        if let Some(graph) = &mut self.graph {
-            graph.reset();
-        }
+        self.graphs.iter_mut().flatten().for_each(RefineGraph::reset);
+        self.active = 0;
         self.failures = 0;
         self.last_failure = None;
         self.recent.fill(0.0);
@@ -206,20 +246,20 @@ impl Refiner {
         self.last_failure.as_ref()
     }
 
-    /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment. `voice`
-    /// is what [`describe`] says of the voice that was aimed at. Where the amount is 0 for a frame's length, a hop comes
+    /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment, for
+    /// the voice that is aimed at. Where the amount is 0 for a frame's length, a hop comes
     /// out bit for bit as it came in.
     ///
     /// # Realtime safety
     /// Neither allocates nor locks, but runs the graph. [worker-thread]
-    pub fn process(&mut self, hop: &mut [f32], voice: &[f32; VOICE_LEN], amount: f32) {
+    pub fn process(&mut self, hop: &mut [f32], aim: &Aim, amount: f32) {
         self.recent.copy_within(HOP_LEN.., 0);
         self.recent[DELAY_HOPS * HOP_LEN..].copy_from_slice(hop);
         self.amounts.rotate_left(1);
         self.amounts[DELAY_HOPS] = if amount.is_finite() { amount.clamp(0.0, 1.0) } else { 0.0 };
 
         self.analyse();
-        let gains_are_there = self.ask(voice);
+        let gains_are_there = self.ask(aim);
         self.add_frame(gains_are_there);
 
         if self.is_refined[0] {
@@ -248,10 +288,17 @@ impl Refiner {
 
     /// Runs the graph on the newest frame and turns the gains of the oldest one into its spectrum. False where the
     /// frame stays as it is.
-    fn ask(&mut self, voice: &[f32; VOICE_LEN]) -> bool {
-        let Some(graph) = self.graph.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
+    fn ask(&mut self, aim: &Aim) -> bool {
+        let Some(graphs) = self.graphs.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
+        let wanted = usize::from(!graphs[0].knows(&aim.voices));
+        let graph = &mut graphs[wanted];
+        if wanted != self.active {
+            // What it remembers is of another time.
+            graph.reset();
+            self.active = wanted;
+        }
         features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.call.input_mut(INPUT_FEATURES));
-        graph.call.input_mut(INPUT_VOICE).copy_from_slice(voice);
+        graph.call.input_mut(INPUT_VOICE).copy_from_slice(&aim.described);
         let gains = match graph.step() {
             Ok(gains) => gains,
             Err(error) => {
@@ -331,13 +378,13 @@ mod tests {
     }
 
     fn refiner() -> Refiner {
-        Refiner::new(Some(RefineGraph::new(Runtime::get().expect("the runtime")).expect("it ships")))
+        Refiner::new(Some(RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship")))
     }
 
     fn run(refiner: &mut Refiner, input: &[f32], amount: impl Fn(usize) -> f32) -> Vec<f32> {
         let mut output = input.to_vec();
         for (n, hop) in output.chunks_exact_mut(HOP_LEN).enumerate() {
-            refiner.process(hop, &[-0.5; VOICE_LEN], amount(n));
+            refiner.process(hop, &Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE }, amount(n));
         }
         output
     }
@@ -389,6 +436,48 @@ mod tests {
         assert!(distance < 1e-3 * power, "{}", distance / power);
     }
 
+    fn known_voice() -> VoiceId {
+        VoiceId::of(include_bytes!("../../../models/voices/basalt.coffre"))
+    }
+
+    /// Whoever changes a voice file has to tell the graph: `models/README.md`.
+    #[test]
+    fn the_first_graph_knows_the_voices_of_people_as_they_ship() {
+        let [known, any] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");
+        let files: [&[u8]; 4] = [
+            include_bytes!("../../../models/voices/basalt.coffre"),
+            include_bytes!("../../../models/voices/celadon.coffre"),
+            include_bytes!("../../../models/voices/ochre.coffre"),
+            include_bytes!("../../../models/voices/quartz.coffre"),
+        ];
+        for file in files {
+            assert!(known.knows(&[Some(VoiceId::of(file)), None]));
+            assert!(!any.knows(&[None, Some(VoiceId::of(file))]));
+        }
+        assert!(!known.knows(&[Some(VoiceId::of(b"a clone")), None]));
+        assert!(!known.knows(&[Some(known_voice()), Some(VoiceId::of(b"a clone"))]));
+    }
+
+    #[test]
+    fn a_voice_that_nobody_knows_is_refined_by_the_other_graph() {
+        let others = [Some(VoiceId::of(b"a clone")), None];
+        let run = |voices: &dyn Fn(usize) -> [Option<VoiceId>; 2]| {
+            let (mut refiner, mut audio) = (refiner(), signal());
+            for (n, hop) in audio.chunks_exact_mut(HOP_LEN).enumerate() {
+                let aim = Aim { described: [-0.5; VOICE_LEN], voices: voices(n), share: 1.0 };
+                refiner.process(hop, &aim, 1.0);
+            }
+            audio
+        };
+        let (known, any) = (run(&|_| [Some(known_voice()), None]), run(&|_| others));
+        assert_ne!(known, any);
+        let change = HOPS / 2;
+        let changed = run(&|n| if n < change { [Some(known_voice()), None] } else { others });
+        assert_eq!(changed[..change * HOP_LEN], known[..change * HOP_LEN]);
+        assert_ne!(changed[change * HOP_LEN..], known[change * HOP_LEN..]);
+        assert!(changed.iter().all(|sample| sample.is_finite() && sample.abs() < 4.0));
+    }
+
     /// `models/train` wrote what the network answers; the graph and the way its state goes have to say the same.
     #[test]
     fn the_graph_answers_as_it_was_trained_to() {
@@ -397,7 +486,7 @@ mod tests {
         let numbers = |value: &serde_json::Value| -> Vec<f32> {
             value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
         };
-        let mut graph = RefineGraph::new(Runtime::get().expect("the runtime")).expect("it ships");
+        let [mut graph, _] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");
         graph.call.input_mut(INPUT_VOICE).copy_from_slice(&numbers(&parity["voice"]));
         let frames = parity["features"].as_array().expect("frames");
         assert!(frames.len() >= 20);
