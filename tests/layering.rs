@@ -50,7 +50,7 @@ const TRANSFER: &str = "cli/models/transfer.rs";
 const ONLY_IN: [(&[&str], &[&str]); 12] = [
     (&["ort"], &["onnx"]),
     (&["ringbuf", "atomic_float"], &["bridge"]),
-    (&["nice_plug"], &["plugin", "params", "standalone", "editor/window.rs"]),
+    (&["nice_plug"], &["plugin", "params", "standalone", "editor/window.rs", "editor/host_window.rs"]),
     (&["egui", "nice_plug_egui"], &["editor"]),
     (&["symphonia", "hound", "flacenc"], &["audio_file"]),
     (
@@ -78,7 +78,11 @@ const ONLY_IN: [(&[&str], &[&str]); 12] = [
     (&["set_latency_samples"], &["plugin.rs"]),
     // On the audio thread waiting has one place, for hosts that render; `worker` waits for its threads to end, and a
     // cloning job, on its own thread, for the track.
-    (&["sleep", "yield_now"], &["audio/wet.rs", "worker", "onnx", "cli", "clone/job.rs", "plugin/restart.rs"]),
+    (
+        &["sleep", "yield_now"],
+        // The host's main thread, for the end of a window that it closes.
+        &["audio/wet.rs", "worker", "onnx", "cli", "clone/job.rs", "plugin/restart.rs", "editor/host_window.rs"],
+    ),
     // A window for files waits for a person: only where nobody waits for it.
     (&["rfd"], &["editor/dialog.rs"]),
     // What decodes pictures of any origin stands where they are bounded.

@@ -214,14 +214,14 @@ mod tests {
     fn the_end_of_a_thread_is_waited_for() {
         let thread = Arc::new(WindowThread::default());
         let entered = thread.clone();
-        let (sender, receiver) = std::sync::mpsc::channel();
         let started = Instant::now();
         std::thread::spawn(move || {
             entered.enter();
-            sender.send(()).expect("the test listens");
             std::thread::sleep(Duration::from_millis(80));
         });
-        receiver.recv().expect("the thread starts");
+        while thread.0.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
         thread.wait_for_end();
         assert!(started.elapsed() >= Duration::from_millis(80));
         assert!(started.elapsed() < END_LIMIT);
