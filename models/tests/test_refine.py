@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import torch
 
-from train import data, frozen, net as content_net, refine, refine_export, refine_net as net, refine_pairs
+from train import data, frozen, net as content_net, refine, refine_export, refine_net as net, refine_pairs, virtual
 from train.export import test_signal
 
 
@@ -127,6 +127,33 @@ class Pairs(unittest.TestCase):
             program.chmod(0o755)
             with self.assertRaisesRegex(RuntimeError, "no such voice"):
                 refine_pairs.Program(program, None, Path(folder), {}, "part0").median("quartz")
+
+
+class ManyVoices(unittest.TestCase):
+    def test_no_recording_is_heard_in_its_own_voice(self):
+        def row(speaker, number, corpus, length):
+            span = {"file": speaker, "start_s": 20.0 * number, "end_s": 20.0 * number + length}
+            return {"row": number, "speaker": speaker, "corpus": corpus, "age": 30} | span
+
+        learners = [row("so_1", n, "speechocean762", 4.0) for n in range(20)]
+        readers = [row(f"ls_{n}", n, "librispeech", 14.0) for n in range(3)]
+        chunks, clones = refine_pairs.chunks_of_many(learners + readers, readers)
+        self.assertEqual({chunk.name.split("-")[0] for chunk in chunks}, {"so_1"} | {f"ls_{n}{half}" for n in range(3) for half in "ab"})
+        for chunk in chunks:
+            for heard in chunk.rows:
+                for known in clones[chunk.voice]:
+                    apart = heard["end_s"] <= known["start_s"] or known["end_s"] <= heard["start_s"]
+                    self.assertTrue(apart or heard["file"] != known["file"])
+
+    def test_a_virtual_voice_is_described_as_it_sounds(self):
+        voice = (np.sin(np.arange(128) * 0.2) - 1).astype(np.float32)
+        np.testing.assert_allclose(virtual.described(voice, np.zeros(virtual.POINTS), 1.0), voice, atol=1e-5)
+        bright = virtual.described(voice, np.linspace(-6, 6, virtual.POINTS), 1.0) - voice
+        self.assertGreater(bright[63], bright[0] + 0.5)
+        peak = np.zeros(virtual.BANDS)
+        peak[30] = 1.0
+        moved = virtual.HZ[virtual.scaled(peak, 1.1).argmax()]
+        self.assertAlmostEqual(moved / virtual.HZ[30], 1.1, delta=0.03)
 
 
 class Training(unittest.TestCase):

@@ -177,7 +177,7 @@ def equalised(audio, points):
 
 def coloured(rng, audio):
     """The sound through a smooth random equaliser: the voice's mean shape says what to make of it."""
-    return equalised(audio, [rng.gauss(0, 2.5) for _ in range(9)])
+    return equalised(audio, virtual.colour(rng, 2.5))
 
 
 def check(network, loss, pairs, device):

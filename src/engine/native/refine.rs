@@ -9,7 +9,8 @@
 //! differs from the person's own. There are two of a kind: one that knows a few voices well, and one that has met hundreds,
 //! for all others. Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
 //!
-//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, no bank or content.
+//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, no bank or
+//! content.
 
 use realfft::num_complex::Complex32;
 
