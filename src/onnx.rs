@@ -7,13 +7,16 @@
 //! nothing here is reachable without a [`Runtime`], and a [`Runtime`] exists only after its library has been loaded from
 //! an absolute path.
 
+mod cuda;
 pub mod device;
 mod error;
 mod graph;
+mod kinds;
 pub mod locate;
 mod loose;
 pub mod model;
 mod module;
+mod provider;
 pub mod queue;
 mod runtime;
 mod watchdog;

@@ -16,6 +16,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use coffre::audio_file::{AudioSpec, AudioWriter, SampleFormat};
 use coffre::bridge::Request;
 use coffre::engine::rvc::contentvec::{self, ContentLine, ContentVec};
 use coffre::engine::rvc::generator::{Generator, Network, Window};
@@ -23,6 +24,7 @@ use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::{EngineId, Mode, Setup};
 use coffre::onnx::device::{self, Device};
 use coffre::onnx::{Graph, Runtime, Settings};
+use coffre::voice::Voice;
 use coffre::voice::import::import_rvc;
 use fake::Rig;
 
@@ -36,7 +38,11 @@ fn doctor(variables: &[(&str, &str)]) -> serde_json::Value {
 #[cfg_attr(target_os = "macos", expect(unused_variables, reason = "the folder cannot be named there"))]
 fn doctor_in(configuration: &Path, variables: &[(&str, &str)]) -> serde_json::Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
-    command.args(["doctor", "--json"]).env_remove("COFFRE_DEVICE").env_remove("COFFRE_WEBGPU");
+    command
+        .args(["doctor", "--json"])
+        .env_remove("COFFRE_DEVICE")
+        .env_remove("COFFRE_WEBGPU")
+        .env_remove("COFFRE_CUDA");
     #[cfg(not(target_os = "macos"))]
     command.env("XDG_CONFIG_HOME", configuration).env("APPDATA", configuration);
     let said = command.envs(variables.iter().copied()).output().expect("it starts").stdout;
@@ -58,6 +64,82 @@ fn doctor_says_what_really_runs_and_why() {
         let said = doctor(&[("COFFRE_DEVICE", "webgpu"), ("COFFRE_WEBGPU", provider)]);
         assert_eq!((&said["chosen"], &said["runs_on"]), (&"webgpu".into(), &"cpu".into()), "{said}");
         assert!(said["trouble"].as_str().is_some_and(|text| text.contains(reason)), "{said}");
+    }
+}
+
+#[test]
+fn devices_that_this_computer_cannot_have_leave_the_processor_and_a_remedy() {
+    let said = doctor(&[]);
+    assert_eq!(said["known"], serde_json::json!(["cpu", "webgpu", "coreml", "cuda"]));
+    let trouble = |variables: &[(&str, &str)]| {
+        let said = doctor(variables);
+        assert_eq!(
+            (&said["chosen"], &said["runs_on"]),
+            (&variables[0].1.to_lowercase().into(), &"cpu".into()),
+            "{said}"
+        );
+        said["trouble"].as_str().expect("a reason").to_owned()
+    };
+    #[cfg(not(target_os = "macos"))]
+    {
+        assert_eq!(said["offered"], serde_json::json!(["cpu", "webgpu", "cuda"]));
+        assert_eq!(trouble(&[("COFFRE_DEVICE", "CoreML")]), "CoreML was chosen, and this system has none");
+    }
+    // With the runtime that Coffre brings, which is for the processor alone.
+    if !cfg!(target_os = "macos") {
+        let reason = trouble(&[("COFFRE_DEVICE", "cuda")]);
+        assert!(reason.starts_with("CUDA was chosen, and there is no "), "{reason}");
+        assert!(reason.contains("onnxruntime-gpu") && reason.contains("COFFRE_ONNXRUNTIME"), "{reason}");
+        let reason = trouble(&[("COFFRE_DEVICE", "cuda"), ("COFFRE_CUDA", env!("CARGO_BIN_EXE_coffre"))]);
+        assert!(reason.contains("cannot be used"), "{reason}");
+        // One that belongs to another runtime would take the process along.
+        let folder = tempfile::tempdir().expect("a folder");
+        let provider = folder.path().join("libonnxruntime_providers_cuda.so");
+        for path in [&provider, &folder.path().join("libonnxruntime_providers_shared.so")] {
+            std::fs::write(path, b"").expect("written");
+        }
+        let reason = trouble(&[("COFFRE_DEVICE", "cuda"), ("COFFRE_CUDA", provider.to_str().expect("UTF-8"))]);
+        assert!(reason.contains("fits only the ONNX Runtime beside it"), "{reason}");
+    }
+}
+
+#[test]
+fn a_conversion_for_a_device_that_is_not_there_runs_on_the_processor_and_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let models = folder.path().join("models");
+    std::fs::create_dir(&models).expect("a folder");
+    std::fs::write(models.join("contentvec-768.onnx"), stand_in::stand_in()).expect("written");
+    let [voice, take, result] = ["voice.coffre", "take.wav", "result.wav"].map(|name| folder.path().join(name));
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/rvc_v2_40k.pth");
+    let imported = import_rvc(&source, None).expect("a voice");
+    let bytes = Voice::write_rvc(imported.manifest().clone(), imported.rvc().expect("of RVC")).expect("writable");
+    std::fs::write(&voice, bytes).expect("written");
+    let spec = AudioSpec { rate: 48_000, channels: 1, format: SampleFormat::Float };
+    let mut writer = AudioWriter::create(&take, spec).expect("created");
+    writer.write(&common::vocal_like(48_000, 24_000)).expect("written");
+    writer.finish().expect("finished");
+    let convert = |device: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+        command.arg("convert").arg(&take).arg("-o").arg(&result).arg("--voice").arg(&voice).args(["--mode", "live"]);
+        command.env("COFFRE_MODELS", &models).env("COFFRE_DEVICE", device).env_remove("COFFRE_CUDA");
+        let said = command.env_remove("COFFRE_WEBGPU").output().expect("it starts");
+        let words = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.status.success(), "{device}: {words}");
+        let sound = std::fs::read(&result).expect("a result");
+        std::fs::remove_file(&result).expect("removed");
+        (sound, words)
+    };
+    let (wanted, words) = convert("cpu");
+    assert!(!words.contains("runs on"), "{words}");
+    for (device, name) in [("webgpu", "WebGPU"), ("cuda", "CUDA"), ("coreml", "CoreML")] {
+        // A Mac may well have it.
+        if device == "coreml" && cfg!(target_os = "macos") {
+            continue;
+        }
+        let (sound, words) = convert(device);
+        assert!(sound == wanted, "{device}: the same sound");
+        assert!(words.contains(&format!("{name} was chosen, and ")), "{words}");
+        assert!(words.contains("The voice runs on: CPU"), "{words}");
     }
 }
 

@@ -55,6 +55,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             },
             "devices": runtime.as_ref().map(|runtime| runtime.devices()).unwrap_or_default(),
             "rvc_device": {
+                "known": Device::all().map(Device::word).collect::<Vec<_>>(),
+                "offered": Device::offered().map(Device::word).collect::<Vec<_>>(),
                 "chosen": device::chosen().word(),
                 "stored": settings.device.map(Device::word),
                 "settings": settings_path,
@@ -81,6 +83,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         if let Some(reason) = device::trouble() {
             output::line(format_args!("     not as chosen: {reason}"));
         }
+        let offered: Vec<&str> = Device::offered().map(Device::word).collect();
+        output::line(format_args!("     {} chooses another device: {}", device::VARIABLE, offered.join(", ")));
         if let (Some(stored), Some(path)) = (settings.device, &settings_path) {
             let overruled =
                 if device::is_fixed() { format!(", but {} decides", device::VARIABLE) } else { String::new() };

@@ -11,7 +11,8 @@ use coffre::engine::rvc::loaded::Foundations;
 use coffre::engine::rvc::rmvpe::{self, Rmvpe};
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
-use coffre::onnx::{Graph, GraphError, Runtime, Settings, device};
+use coffre::onnx::device::{self, Device};
+use coffre::onnx::{Graph, GraphError, Runtime, Settings};
 use coffre::voice::foundation::Foundation;
 use coffre::voice::import::read_file;
 use coffre::voice::{Voice, VoiceId, foundation};
@@ -71,7 +72,8 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));
     engine.load(0, voice)?;
     if let Some(reason) = device::trouble() {
-        eprintln!("coffre: {reason}. The processor runs the voice");
+        let running = device::running().unwrap_or_else(|| Device::Cpu.title().to_owned());
+        eprintln!("coffre: {reason}. The voice runs on: {running}");
     }
     Ok(Box::new(engine))
 }

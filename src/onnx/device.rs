@@ -1,69 +1,60 @@
-//! What runs large graphs: the processor, or a graphics card by way of a provider library beside the runtime.
+//! What runs large graphs: the processor, or another device by way of one of the runtime's providers.
 //!
 //! The processor unless the user chose otherwise: by [`VARIABLE`], or in the editor, which is remembered for the
 //! computer elsewhere. Nothing here fails: what cannot run on the chosen device runs on the
-//! processor, and the reason is kept to be shown. Called from worker threads and the command line.
+//! processor, and the reason is kept to be shown. How a device is reached is the matter of `provider`. Called from
+//! worker threads and the command line.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use super::model::{Dim, GraphWriter};
-use super::{Graph, GraphError, LooseInput, Runtime, Settings};
+use super::kinds::KINDS;
+use super::{Graph, GraphError, LooseInput, Runtime, Settings, graph, provider};
 
-/// Environment variable that names the device: `cpu` or `webgpu`.
+/// Environment variable that names the device by its [`Device::word`].
 pub const VARIABLE: &str = "COFFRE_DEVICE";
 
-/// Environment variable that names the WebGPU provider's file; without it the one beside the runtime counts.
-pub const PROVIDER_VARIABLE: &str = "COFFRE_WEBGPU";
-
-/// Name under which the runtime lists devices of the provider.
-const PROVIDER: &str = "WebGpuExecutionProvider";
-
-const PROVIDER_FILE: &str = if cfg!(windows) {
-    "onnxruntime_providers_webgpu.dll"
-} else if cfg!(target_os = "macos") {
-    "libonnxruntime_providers_webgpu.dylib"
-} else {
-    "libonnxruntime_providers_webgpu.so"
-};
-
-/// A kind of device.
+/// A kind of device. What is known of each is a row of one table, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
     /// The processor.
     Cpu,
     /// A graphics card of any maker.
     WebGpu,
+    /// Apple's graphics.
+    CoreMl,
+    /// A graphics card of NVIDIA, with the user's own CUDA.
+    Cuda,
 }
 
 impl Device {
-    /// All kinds, for a list to choose from.
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::WebGpu];
+    /// All kinds that there are on any system.
+    pub fn all() -> impl Iterator<Item = Self> {
+        KINDS.iter().map(|kind| kind.device)
+    }
+
+    /// The kinds that this system may have, for a list to choose from.
+    pub fn offered() -> impl Iterator<Item = Self> {
+        KINDS.iter().filter(|kind| kind.is_here).map(|kind| kind.device)
+    }
 
     /// What it is called in [`VARIABLE`].
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::WebGpu => "webgpu",
-        }
+        self.kind().word
     }
 
     /// What it is called in front of people.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::Cpu => "CPU",
-            Self::WebGpu => "graphics card (WebGPU)",
-        }
+        self.kind().title
     }
 
     /// The kind that a word names, in any case of its letters.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|device| device.word().eq_ignore_ascii_case(word.trim()))
+        Self::all().find(|device| device.word().eq_ignore_ascii_case(word.trim()))
     }
 }
 
-/// What [`choose`] was told: place in [`Device::ALL`] plus one; 0 = nothing.
+/// What [`choose`] was told: place in the table plus one; 0 = nothing.
 static CHOSEN: AtomicU8 = AtomicU8::new(0);
 
 /// What [`remember`] was told, in the same way.
@@ -92,14 +83,13 @@ pub fn version() -> u32 {
 }
 
 fn set(place: &AtomicU8, device: Option<Device>) {
-    let index = device.and_then(|device| Device::ALL.iter().position(|known| *known == device));
-    place.store(index.map_or(0, |index| index as u8 + 1), Ordering::Relaxed);
+    place.store(device.map_or(0, |device| device as u8 + 1), Ordering::Relaxed);
     *TROUBLE.lock().unwrap_or_else(PoisonError::into_inner) = None;
     VERSION.fetch_add(1, Ordering::Relaxed);
 }
 
 fn get(place: &AtomicU8) -> Option<Device> {
-    usize::from(place.load(Ordering::Relaxed)).checked_sub(1).map(|index| Device::ALL[index])
+    usize::from(place.load(Ordering::Relaxed)).checked_sub(1).and_then(|index| Device::all().nth(index))
 }
 
 /// Whether [`VARIABLE`] decides, so that what is remembered does not count.
@@ -117,8 +107,8 @@ pub fn chosen() -> Device {
     }
     let word = std::env::var_os(VARIABLE).unwrap_or_default().to_string_lossy().into_owned();
     Device::from_word(&word).unwrap_or_else(|| {
-        let known = Device::ALL.map(Device::word).join(" and ");
-        set_trouble(format!("{VARIABLE} says `{word}`, and only {known} are known"));
+        let known = Device::all().map(Device::word).collect::<Vec<_>>().join(", ");
+        set_trouble(format!("{VARIABLE} says `{word}`, and only these are known: {known}"));
         Device::Cpu
     })
 }
@@ -132,17 +122,15 @@ pub(super) fn set_trouble(reason: String) {
     *TROUBLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
 }
 
-/// The chosen device if it can be had, else the processor; [`trouble`] says why then.
+/// The chosen device if it can be had and did a trial's work, else the processor; [`trouble`] says why then.
 pub fn usable(runtime: &Runtime) -> Device {
-    match chosen() {
-        Device::Cpu => Device::Cpu,
-        Device::WebGpu => match register(runtime) {
-            Ok(()) => Device::WebGpu,
-            Err(reason) => {
-                set_trouble(reason);
-                Device::Cpu
-            }
-        },
+    let device = chosen();
+    match provider::ready(runtime, device) {
+        Ok(()) => device,
+        Err(reason) => {
+            set_trouble(reason);
+            Device::Cpu
+        }
     }
 }
 
@@ -152,52 +140,33 @@ pub fn usable(runtime: &Runtime) -> Device {
 /// [`GraphError`] when it does not run on the processor either.
 /// [worker-thread]
 pub fn probe(runtime: &Runtime) -> Result<Device, GraphError> {
-    let mut graph = GraphWriter::new();
-    let input = graph.input("x", &[Dim::Fixed(8), Dim::Fixed(8)]);
-    let output = graph.node("MatMul", &[&input, &input], &[]);
-    graph.output(&output, "y", &[Dim::Fixed(8), Dim::Fixed(8)]);
-    let bytes = graph.finish("probe", &[]);
+    let bytes = provider::trial_graph();
     let graph = Graph::open_built(runtime, "probe", [0x9d; 32], Settings::large(), || Ok(bytes.into()))?;
-    graph.run_loose(&[LooseInput { name: "x", shape: &[8, 8], values: &[1.0; 64] }])?;
+    let [input, _] = provider::TRIAL_PORTS;
+    graph.run_loose(&[LooseInput { name: input, shape: &provider::TRIAL_SHAPE, values: &[1.0; 64] }])?;
     Ok(graph.device())
 }
 
-/// Makes the provider known to the runtime, once per process, and looks whether it has a device: an empty list would
-/// silently mean the processor.
-fn register(runtime: &Runtime) -> Result<(), String> {
-    static REGISTERED: OnceLock<Result<(), String>> = OnceLock::new();
-    let path = provider_path(runtime);
-    // Asked each time: the file may be put there meanwhile.
-    if REGISTERED.get().is_none() && !path.is_file() {
-        return Err(format!(
-            "WebGPU was chosen, and there is no {}. Put that file of the package onnxruntime-ep-webgpu there, or name it \
-             in {PROVIDER_VARIABLE}",
-            path.display()
-        ));
-    }
-    REGISTERED
-        .get_or_init(|| {
-            let environment = runtime.environment();
-            let refused = |error: ort::Error| format!("{} cannot be used: {error}", path.display());
-            environment.register_ep_library("WebGPU", &path).map_err(refused)?;
-            match devices(runtime).next() {
-                Some(_) => Ok(()),
-                None => Err("WebGPU was chosen, and no graphics card was found that it can use".to_owned()),
-            }
-        })
-        .clone()
+/// What really runs the large graphs that are open, in plain words; `None` while none is.
+pub fn running() -> Option<String> {
+    in_words(&graph::large_in_use())
 }
 
-fn provider_path(runtime: &Runtime) -> PathBuf {
-    match std::env::var_os(PROVIDER_VARIABLE).filter(|value| !value.is_empty()) {
-        Some(path) => PathBuf::from(path),
-        None => runtime.path().with_file_name(PROVIDER_FILE),
-    }
+/// Of each graph: where it is, and whether all of it is there.
+fn in_words(graphs: &[(Device, bool)]) -> Option<String> {
+    let (first, _) = graphs.first()?;
+    let other = graphs.iter().map(|(device, _)| *device).find(|device| *device != Device::Cpu);
+    let is_whole = graphs.iter().all(|(device, is_whole)| Some(*device) == other && *is_whole);
+    Some(match other {
+        None => first.title().to_owned(),
+        Some(other) if is_whole => other.title().to_owned(),
+        Some(other) => partly(other),
+    })
 }
 
-/// The provider's devices.
-pub(super) fn devices(runtime: &Runtime) -> impl Iterator<Item = ort::device::Device<'_>> {
-    runtime.environment().devices().filter(|device| device.ep().is_ok_and(|name| name == PROVIDER))
+/// What a device is called that does not do all of the work.
+pub fn partly(device: Device) -> String {
+    format!("{}, in part the CPU", device.title())
 }
 
 #[cfg(test)]
@@ -205,10 +174,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_name_devices() {
-        for device in Device::ALL {
+    fn words_name_devices_and_the_table_is_in_their_order() {
+        for (index, device) in Device::all().enumerate() {
             assert_eq!(Device::from_word(&device.word().to_uppercase()), Some(device));
+            assert_eq!(device as usize, index);
         }
-        assert_eq!(Device::from_word("cuda"), None);
+        assert_eq!(Device::from_word("abacus"), None);
+        assert_eq!(Device::from_word(" CUDA\n"), Some(Device::Cuda));
+        assert_eq!(Device::offered().any(|device| device == Device::CoreMl), cfg!(target_os = "macos"));
+        assert_eq!(Device::offered().any(|device| device == Device::Cuda), !cfg!(target_os = "macos"));
+    }
+
+    #[test]
+    fn a_device_that_does_not_do_all_of_the_work_is_not_said_to() {
+        let said = |graphs: &[(Device, bool)]| in_words(graphs).unwrap_or_default();
+        assert_eq!(said(&[]), "");
+        assert_eq!(said(&[(Device::Cpu, true), (Device::Cpu, true)]), "CPU");
+        assert_eq!(said(&[(Device::Cuda, true), (Device::Cuda, true)]), "NVIDIA graphics card (CUDA)");
+        for graphs in [[(Device::Cuda, true), (Device::Cpu, true)], [(Device::Cuda, false), (Device::Cuda, true)]] {
+            assert_eq!(said(&graphs), "NVIDIA graphics card (CUDA), in part the CPU");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::device::{self, Device};
 use super::queue::QUEUE;
 use super::watchdog::{Stopwatch, Watched, watch};
-use super::{GraphError, Runtime};
+use super::{GraphError, Runtime, provider};
 use crate::dsp::denormals::DenormalMode;
 
 /// A run of one frame takes about a millisecond; a thousand times as long means that it will not end.
@@ -75,6 +75,18 @@ pub struct Declared {
 /// Graphs that this process has loaded so far.
 static LOADED: AtomicUsize = AtomicUsize::new(0);
 
+/// The large graphs, for [`large_in_use`].
+static LARGE: Mutex<Vec<Weak<Graph>>> = Mutex::new(Vec::new());
+
+/// The large graphs that were opened or joined since a device was last chosen: where each is, and whether all of it is
+/// there.
+pub(super) fn large_in_use() -> Vec<(Device, bool)> {
+    let graphs = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let live = graphs.iter().filter_map(Weak::upgrade);
+    let current = live.filter(|graph| graph.chosen.load(Ordering::Relaxed) == device::version());
+    current.map(|graph| graph.place()).collect()
+}
+
 /// A loaded graph. All users in the process share one session, and so one copy of the weights; runs take turns.
 pub struct Graph {
     name: &'static str,
@@ -85,10 +97,21 @@ pub struct Graph {
     options: RunOptions,
     stopwatch: Stopwatch,
     settings: Settings,
-    /// The file, while the session is on a device that can be lost.
-    spare: Mutex<Option<Vec<u8>>>,
+    /// While the session is on a device that can be lost.
+    spare: Mutex<Option<Spare>>,
+    /// [`device::version`] when it was last opened or joined.
+    chosen: AtomicU32,
     /// Sessions that were lost; who is bound to an older one binds anew.
     losses: AtomicUsize,
+}
+
+/// What is needed to do without a device.
+struct Spare {
+    device: Device,
+    /// Whether all of the graph is there.
+    is_whole: bool,
+    /// The file.
+    bytes: Vec<u8>,
 }
 
 impl Graph {
@@ -137,18 +160,21 @@ impl Graph {
         let wanted = if settings.is_large { device::usable(runtime) } else { Device::Cpu };
         let key = (key, wanted);
         if let Some(graph) = open.get(&key).and_then(Weak::upgrade) {
+            graph.chosen.store(device::version(), Ordering::Relaxed);
             return Ok(graph);
         }
         let refused = |error: ort::Error| GraphError::Load { graph: name, reason: error.to_string() };
         let bytes = build()?;
-        let (session, device) = match session(runtime, &bytes, settings.threads, wanted) {
-            Ok(session) => (session, wanted),
+        let (session, is_whole, device) = match provider::open(runtime, &bytes, settings.threads, wanted) {
+            Ok((session, is_whole)) => (session, is_whole, wanted),
             Err(error) if wanted != Device::Cpu => {
-                device::set_trouble(format!("the graph `{name}` cannot be loaded on the {}: {error}", wanted.title()));
-                (session(runtime, &bytes, settings.threads, Device::Cpu).map_err(refused)?, Device::Cpu)
+                let reason = provider::reason(wanted, &error.to_string());
+                device::set_trouble(format!("the graph `{name}` cannot be loaded on the {}: {reason}", wanted.title()));
+                (session(runtime, &bytes, settings.threads, Device::Cpu, false).map_err(refused)?, true, Device::Cpu)
             }
             Err(error) => return Err(refused(error)),
         };
+        let spare = || Spare { device, is_whole, bytes: bytes.into_owned() };
         let graph = Arc::new(Self {
             name,
             session: Mutex::new(Some(session)),
@@ -156,11 +182,17 @@ impl Graph {
             options: RunOptions::new().map_err(refused)?,
             stopwatch: Stopwatch::new(),
             settings,
-            spare: Mutex::new((device != Device::Cpu).then(|| bytes.into_owned())),
+            spare: Mutex::new((device != Device::Cpu).then(spare)),
+            chosen: AtomicU32::new(device::version()),
             losses: AtomicUsize::new(0),
         });
         LOADED.fetch_add(1, Ordering::Relaxed);
         watch(Arc::downgrade(&graph), settings.run_limit / 4);
+        if settings.is_large {
+            let mut large = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+            large.retain(|other| other.strong_count() > 0);
+            large.push(Arc::downgrade(&graph));
+        }
         open.retain(|_, other| other.strong_count() > 0);
         open.insert(key, Arc::downgrade(&graph));
         Ok(graph)
@@ -168,8 +200,13 @@ impl Graph {
 
     /// Where it runs.
     pub fn device(&self) -> Device {
+        self.place().0
+    }
+
+    /// Where it runs, and whether all of it does.
+    fn place(&self) -> (Device, bool) {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.is_some() { Device::WebGpu } else { Device::Cpu }
+        spare.as_ref().map_or((Device::Cpu, true), |spare| (spare.device, spare.is_whole))
     }
 
     /// How many graphs this process has loaded so far; who joins the users of a loaded one does not count.
@@ -307,15 +344,15 @@ impl Graph {
     /// Moves the session from its device to the processor; `false` when it is there already or cannot be moved.
     fn leave_device(&self, session: &mut Session, error: &GraphError) -> bool {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(bytes) = spare.as_ref() else { return false };
-        let runtime = Runtime::get().ok();
-        let Some(new) = runtime.and_then(|it| self::session(it, bytes, self.settings.threads, Device::Cpu).ok()) else {
-            return false;
-        };
+        let Some(Spare { device, bytes, .. }) = spare.as_ref() else { return false };
+        let (device, threads) = (*device, self.settings.threads);
+        let anew = |runtime| self::session(runtime, bytes, threads, Device::Cpu, false).ok();
+        let Some(new) = Runtime::get().ok().and_then(anew) else { return false };
         *session = new;
         *spare = None;
         self.losses.fetch_add(1, Ordering::Relaxed);
-        device::set_trouble(format!("the device failed: {error}"));
+        let reason = provider::reason(device, &error.to_string());
+        device::set_trouble(format!("the {} failed: {reason}", device.title()));
         true
     }
 
@@ -429,8 +466,15 @@ fn declared(outlet: &Outlet) -> Declared {
     Declared { name: outlet.name().to_owned(), is_f32, shape }
 }
 
-/// A session whose threads sleep when there is nothing to do; with one thread it is the caller's.
-fn session(runtime: &Runtime, bytes: &[u8], threads: usize, device: Device) -> ort::Result<Session> {
+/// A session whose threads sleep when there is nothing to do; with one thread it is the caller's. `is_whole`: it is an
+/// error when the device cannot take all of the graph, rather than the processor's to do the rest.
+pub(super) fn session(
+    runtime: &Runtime,
+    bytes: &[u8],
+    threads: usize,
+    device: Device,
+    is_whole: bool,
+) -> ort::Result<Session> {
     // The runtime sets the first session's choice on the thread that builds it, which may be the host's.
     let _restore = DenormalMode::keep();
     let mut builder = Session::builder(runtime.environment())?
@@ -441,8 +485,9 @@ fn session(runtime: &Runtime, bytes: &[u8], threads: usize, device: Device) -> o
         .with_inter_op_spinning(false)?
         .with_flush_to_zero()?
         .with_log_level(ort::logging::LogLevel::Fatal)?;
-    if device == Device::WebGpu {
-        builder = builder.with_devices(device::devices(runtime), None)?;
+    builder = provider::add(builder, runtime, device)?;
+    if is_whole && device != Device::Cpu {
+        builder = builder.with_disable_cpu_fallback()?;
     }
     builder.commit_from_memory(bytes)
 }
@@ -503,13 +548,17 @@ mod tests {
             })
         };
         assert!(lose(1).is_err(), "on the processor a failure is a failure");
-        // As if the session were on a graphics card.
-        *graph.spare.lock().expect("no panic") = Some(bytes);
-        assert_eq!(graph.device(), Device::WebGpu);
-        assert!(lose(1).is_ok(), "done again on the processor");
-        assert_eq!(graph.device(), Device::Cpu);
-        assert!(device::trouble().is_some_and(|reason| reason.contains("device lost")));
-        call.run().expect("it runs");
-        assert_eq!((call.output(0), call.losses), (&[2.0, 4.0][..], 1));
+        for (losses, device) in Device::all().skip(1).enumerate() {
+            // As if the session were on the device.
+            *graph.spare.lock().expect("no panic") = Some(Spare { device, is_whole: true, bytes: bytes.clone() });
+            assert_eq!(graph.device(), device);
+            assert!(lose(1).is_ok(), "done again on the processor");
+            assert_eq!(graph.device(), Device::Cpu);
+            let said = device::trouble().expect("a reason");
+            assert!(said.starts_with(&format!("the {} failed: ", device.title())), "{said}");
+            assert!(said.contains("device lost"), "{said}");
+            call.run().expect("it runs");
+            assert_eq!((call.output(0), call.losses), (&[2.0, 4.0][..], losses + 1));
+        }
     }
 }

@@ -192,6 +192,12 @@ impl<'a> Loader<'a> {
     fn tell_device(&mut self) {
         let choice = self.backend.device_choice();
         self.telemetry.set_device_choice(choice);
+        // What runs changes with the voices, and when a device is lost.
+        if self.setup.is_some()
+            && let Ok(device) = self.backend.device()
+        {
+            self.telemetry.set_device(&device);
+        }
     }
 
     fn look_for_voices(&mut self) {

@@ -13,7 +13,11 @@ fn with_choice() -> EditorModel {
     let kind = |word: &str, title: &str| DeviceKind { word: word.into(), title: title.into() };
     EditorModel {
         device_choice: DeviceChoice {
-            kinds: vec![kind("cpu", "CPU"), kind("webgpu", "graphics card (WebGPU)")],
+            kinds: vec![
+                kind("cpu", "CPU"),
+                kind("webgpu", "graphics card (WebGPU)"),
+                kind("cuda", "NVIDIA graphics card (CUDA)"),
+            ],
             chosen: "cpu".into(),
             ..DeviceChoice::default()
         },
@@ -49,8 +53,8 @@ fn another_device_is_chosen_in_the_status_line() {
         let window = egui::Rect::from_min_size(egui::Pos2::ZERO, stage.size);
         let nodes = stage.nodes();
         let radios: Vec<_> =
-            nodes.iter().filter(|(role, name, _)| *role == Role::RadioButton && name.contains("(WebGPU)")).collect();
-        assert!(radios.len() == 1 && window.contains_rect(radios[0].2), "{radios:?}");
+            nodes.iter().filter(|(role, name, _)| *role == Role::RadioButton && name.contains("card (")).collect();
+        assert!(radios.len() == 2 && radios.iter().all(|radio| window.contains_rect(radio.2)), "{radios:?}");
         if let Some(folder) = std::env::var_os("COFFRE_EDITOR_PICTURES") {
             let file = std::path::Path::new(&folder).join(format!("device-{}.ppm", size.0));
             stage.picture().save(&file).unwrap();

@@ -38,12 +38,17 @@ impl DeviceUse {
         let chosen = device::chosen();
         let version = device::version();
         let tried = self.tried.filter(|(of, _)| *of == version).map(|(_, device)| device);
-        let used = is_rvc.then(|| Runtime::get().map_or(Device::Cpu, device::usable));
+        let used = || is_rvc.then(|| Runtime::get().map_or(Device::Cpu, device::usable)).or(tried);
         let note = if self.trouble.is_empty() { &settings.note } else { &self.trouble };
         DeviceChoice {
-            kinds: Device::ALL.map(|kind| DeviceKind { word: kind.word().into(), title: kind.title().into() }).into(),
+            kinds: Device::offered()
+                .map(|kind| DeviceKind { word: kind.word().into(), title: kind.title().into() })
+                .collect(),
             chosen: chosen.word().to_owned(),
-            runs_on: runs_on(used.or(tried), device::trouble().is_some()),
+            runs_on: is_rvc
+                .then(device::running)
+                .flatten()
+                .unwrap_or_else(|| runs_on(used(), device::trouble().is_some())),
             reason: device::trouble().unwrap_or_default(),
             fixed_by: if device::is_fixed() { device::VARIABLE.to_owned() } else { String::new() },
             note: note.clone(),
@@ -51,12 +56,12 @@ impl DeviceUse {
     }
 }
 
-/// What runs, in plain words; a graph that failed on the card has moved to the processor alone.
+/// What would run, in plain words, while no graph says it; after a failure a device is not said to do all.
 fn runs_on(device: Option<Device>, has_trouble: bool) -> String {
-    match (device, has_trouble) {
-        (None, _) => String::new(),
-        (Some(Device::WebGpu), true) => format!("{}, in part the CPU", Device::WebGpu.title()),
-        (Some(device), _) => device.title().to_owned(),
+    match device {
+        None => String::new(),
+        Some(device) if has_trouble && device != Device::Cpu => device::partly(device),
+        Some(device) => device.title().to_owned(),
     }
 }
 
@@ -70,5 +75,6 @@ mod tests {
         assert_eq!(runs_on(Some(Device::Cpu), true), "CPU");
         assert_eq!(runs_on(Some(Device::WebGpu), false), "graphics card (WebGPU)");
         assert_eq!(runs_on(Some(Device::WebGpu), true), "graphics card (WebGPU), in part the CPU");
+        assert_eq!(runs_on(Some(Device::Cuda), true), "NVIDIA graphics card (CUDA), in part the CPU");
     }
 }

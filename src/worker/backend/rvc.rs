@@ -48,10 +48,11 @@ pub(super) fn engine(mode: Mode) -> Result<Box<dyn Engine>, String> {
 
 /// What runs the graphs, and why it is not what was chosen.
 pub(super) fn device() -> String {
-    let usable = Runtime::get().map_or(device::Device::Cpu, device::usable);
+    let usable = || Runtime::get().map_or(device::Device::Cpu, device::usable).title().to_owned();
+    let running = device::running().unwrap_or_else(usable);
     match device::trouble() {
-        Some(reason) => format!("{}: {reason}", usable.title()),
-        None => usable.title().to_owned(),
+        Some(reason) => format!("{running}: {reason}"),
+        None => running,
     }
 }
 
