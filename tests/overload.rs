@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use coffre::audio::{Controls, Fallback};
 use coffre::bridge::{RunState, Trouble};
 use coffre::engine::{EngineId, Mode, Setup};
+use coffre::onnx::model::{Dim, GraphWriter};
+use coffre::onnx::{Graph, Runtime, Settings, queue};
 use fake::Rig;
 use nice_assert_no_alloc::assert_no_alloc;
 
@@ -164,13 +166,23 @@ fn a_worker_slower_than_its_host_never_piles_up_work() {
     assert!((after[3 * BLOCK] + 0.5).abs() < 0.05, "converted again: {}", after[3 * BLOCK]);
 }
 
-/// Plays against the wall clock with little to spare, so a machine that takes the processor away for longer than that
-/// fails it through no fault of Coffre: one take of four has to go well.
 #[test]
 fn an_engine_that_computes_ten_hops_at_once_is_back_within_them_after_a_stall() {
+    judged(ten_hops_at_once_after_a_stall);
+}
+
+#[test]
+fn a_shared_device_that_stalls_for_five_seconds_leaves_every_instance_its_nominal_delay_and_no_backlog() {
+    judged(three_instances_after_a_stall_of_their_device);
+}
+
+/// Does what plays against the wall clock with little to spare, so that a machine that takes the processor away for
+/// longer than that fails it through no fault of Coffre: one take of eight has to go well.
+#[track_caller]
+fn judged(take: fn()) {
     for _ in 0..8 {
         let lateness = Lateness::watch();
-        let take = std::panic::catch_unwind(ten_hops_at_once_after_a_stall);
+        let take = std::panic::catch_unwind(take);
         let lateness = lateness.longest();
         match take {
             Ok(()) => return,
@@ -245,6 +257,71 @@ fn ten_hops_at_once_after_a_stall() {
     std::thread::sleep(Duration::from_millis(450));
     let after = play(&mut rig, portion + 8, 0.5, &controls);
     assert_eq!((after.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Live));
+}
+
+fn three_instances_after_a_stall_of_their_device() {
+    let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+    let mut writer = GraphWriter::new();
+    let x = writer.input("x", &[Dim::Fixed(2)]);
+    let y = writer.node("Add", &[&x, &x], &[]);
+    writer.output(&y, "y", &[Dim::Fixed(2)]);
+    let bytes = writer.finish("quick", &[]);
+    let settings = Settings { threads: 1, ..Settings::large() };
+    let graph = Graph::open_built(runtime, "quick", [0x57; 32], settings, || Ok(bytes.into())).expect("it loads");
+    let mut rigs: Vec<Rig> = (0..3).map(|_| rig()).collect();
+    for rig in &mut rigs {
+        rig.behaviour.graph.set(graph.clone()).expect("only once");
+        rig.reactivate(RATE, BLOCK, Setup { engine: EngineId::Rvc, mode: Mode::Live });
+        rig.warm_up();
+    }
+    let (controls, latency) = (Controls::default(), rigs[0].latency);
+    let song = common::vocal_like(RATE, 1_000 * BLOCK);
+    let mut heard = vec![Vec::new(); rigs.len()];
+    let play_all = |rigs: &mut [Rig], heard: &mut [Vec<f32>], blocks: usize| {
+        for _ in 0..blocks {
+            let begin = Instant::now();
+            for (rig, heard) in rigs.iter_mut().zip(heard.iter_mut()) {
+                let mut block = song[heard.len()..heard.len() + BLOCK].to_vec();
+                assert_no_alloc(|| rig.processor.process(&mut [&mut block], 1, &controls, false));
+                heard.extend(block);
+            }
+            std::thread::sleep(Duration::from_millis(12).saturating_sub(begin.elapsed()));
+        }
+    };
+    let is_nominal = |heard: &[f32], from: usize| (from..heard.len()).all(|n| heard[n] == -song[n - latency]);
+    let late = |rigs: &[Rig]| rigs.iter().map(|rig| rig.telemetry.late_hops()).collect::<Vec<_>>();
+    let runs =
+        |rigs: &[Rig]| rigs.iter().map(|rig| rig.behaviour.graph_runs.load(Ordering::SeqCst)).collect::<Vec<_>>();
+
+    let portion = 10 * HOP / BLOCK + 1;
+    let settled = blocks_of_latency(&rigs[0]) + 1;
+    play_all(&mut rigs, &mut heard, settled + 3 * portion);
+    assert!(heard.iter().all(|heard| is_nominal(heard, settled * BLOCK)), "it keeps up");
+    assert_eq!(late(&rigs), [0; 3]);
+
+    let before = runs(&rigs);
+    assert!(before.iter().all(|runs| *runs >= 3), "the device is used: {before:?}");
+    let stalled = queue::turn(Duration::from_secs(60)).expect("a turn");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(5) {
+        play_all(&mut rigs, &mut heard, 1);
+    }
+    assert!(late(&rigs).iter().all(|late| *late > 100), "{:?}", late(&rigs));
+    assert!(rigs.iter().all(|rig| rig.telemetry.run() == RunState::Late));
+    let during = runs(&rigs);
+    assert!(during.iter().zip(&before).all(|(now, before)| now - before <= 1), "{before:?} {during:?}");
+    drop(stalled);
+
+    // The ten hops that are a portion, and the fade.
+    play_all(&mut rigs, &mut heard, portion + 8);
+    assert!(rigs.iter().all(|rig| rig.telemetry.run() == RunState::Live));
+    // 22 would have been asked for meanwhile.
+    let after = runs(&rigs);
+    assert!(after.iter().zip(&during).all(|(now, during)| now - during <= 4), "{during:?} {after:?}");
+    let (from, lost) = (heard[0].len() - 1, late(&rigs));
+    play_all(&mut rigs, &mut heard, 4 * portion);
+    assert!(heard.iter().all(|heard| is_nominal(heard, from)), "the delay is nominal, to the sample");
+    assert_eq!(late(&rigs), lost, "and stays so");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
@@ -14,10 +15,13 @@ use ort::value::Tensor;
 use super::device::{self, Device};
 use super::kinds::{Kind, Provider};
 use super::model::{Attribute, Dim, GraphWriter};
-use super::{Runtime, graph};
+use super::{Runtime, graph, queue};
 
 /// Longest reason that is shown, in letters.
 const LONGEST_REASON: usize = 300;
+
+/// Longest wait for those who use a device already.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Part of the name of a file that lies beside providers which fit no other runtime than the one beside them.
 const BRIDGE: &str = "onnxruntime_providers_shared";
@@ -175,6 +179,7 @@ pub(super) fn trial_graph() -> Vec<u8> {
 /// Has the device do a trial's work without the processor's help.
 fn attempt(runtime: &Runtime, device: Device) -> Result<(), String> {
     let [input, output] = TRIAL_PORTS;
+    let _turn = queue::turn(PATIENCE).ok_or("another graph does not end")?;
     let run = || -> ort::Result<bool> {
         let mut session = graph::session(runtime, &trial_graph(), 1, device, true)?;
         let ones = Tensor::from_array((TRIAL_SHAPE, vec![1.0f32; 64]))?;

@@ -32,6 +32,12 @@ pub fn with_deadline<T>(deadline: Instant, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Takes the device for what is no run of a graph, until the result is dropped; `None` when the turn does not come
+/// within `patience`.
+pub fn turn(patience: Duration) -> Option<impl Sized> {
+    QUEUE.enter(patience)
+}
+
 #[derive(Debug)]
 struct State {
     is_busy: bool,

@@ -1,8 +1,8 @@
 //! A plugin instance without a host: fake engines, and a player that calls as hosts do.
 #![allow(dead_code, missing_docs, reason = "each test file uses its own part")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use coffre::audio::{Controls, Processor, wet};
@@ -11,6 +11,7 @@ use coffre::bridge::preview::preview;
 use coffre::bridge::{DeviceChoice, RunState, Session, Telemetry, VoiceChoice, VoiceRef};
 use coffre::engine::latency::{Latency, NATIVE_COMPUTE_LEN, slack_len};
 use coffre::engine::{Engine, EngineError, EngineId, HOP_LEN, HopParams, HopReport, IdentityEngine, Mode, Setup};
+use coffre::onnx::{Graph, LooseInput};
 use coffre::voice::Voice;
 use coffre::worker::{Backend, Delays, Instance, Prepared, VoiceProblem};
 
@@ -24,6 +25,10 @@ pub struct Behaviour {
     pub hop_us: AtomicU64,
     /// Each tenth hop takes this much longer, in microseconds, unless what it makes is not heard.
     pub burst_us: AtomicU64,
+    /// Each tenth hop runs this on the process's device, unless what it makes is not heard. Its input `x` is two numbers.
+    pub graph: OnceLock<Arc<Graph>>,
+    /// Runs of it so far.
+    pub graph_runs: AtomicU64,
     /// The next hop takes this long once, in microseconds.
     pub stall_us: AtomicU64,
     /// Hops from now on that report an error.
@@ -92,6 +97,10 @@ impl Engine for FakeEngine {
         self.hops += 1;
         if self.hops.is_multiple_of(10) && (self.hops + 9) * HOP_LEN > self.unheard_len {
             sleep_us(self.behaviour.burst_us.load(Ordering::SeqCst));
+            if let Some(graph) = self.behaviour.graph.get() {
+                graph.run_loose(&[LooseInput { name: "x", shape: &[2], values: &[1.0, 2.0] }])?;
+                self.behaviour.graph_runs.fetch_add(1, Ordering::SeqCst);
+            }
         }
         sleep_us(self.behaviour.stall_us.swap(0, Ordering::SeqCst));
         while self.behaviour.is_hanging.load(Ordering::SeqCst) {
