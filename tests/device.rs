@@ -84,7 +84,7 @@ fn devices_that_this_computer_cannot_have_leave_the_processor_and_a_remedy() {
     #[cfg(not(target_os = "macos"))]
     {
         assert_eq!(said["offered"], serde_json::json!(["cpu", "webgpu", "cuda"]));
-        assert_eq!(trouble(&[("COFFRE_DEVICE", "CoreML")]), "CoreML was chosen, and this system has none");
+        assert_eq!(trouble(&[("COFFRE_DEVICE", "CoreML")]), "CoreML was chosen, and it is for macOS only");
     }
     // With the runtime that Coffre brings, which is for the processor alone.
     if !cfg!(target_os = "macos") {

@@ -17,7 +17,9 @@ pub(super) struct Kind {
     pub word: &'static str,
     /// [`Device::title`].
     pub title: &'static str,
-    /// Whether this system may have it.
+    /// The systems that may have it.
+    pub systems: &'static str,
+    /// Whether this is one.
     pub is_here: bool,
     /// The runtime's provider for it; `None` = the runtime needs none.
     pub provider: Option<Provider>,
@@ -106,11 +108,12 @@ macro_rules! library_name {
 }
 /// All kinds, in the order of [`Device`].
 pub(super) static KINDS: [Kind; 4] = [
-    Kind { device: Device::Cpu, word: "cpu", title: "CPU", is_here: true, provider: None },
+    Kind { device: Device::Cpu, word: "cpu", title: "CPU", systems: "all", is_here: true, provider: None },
     Kind {
         device: Device::WebGpu,
         word: "webgpu",
         title: "graphics card (WebGPU)",
+        systems: "all",
         is_here: true,
         provider: Some(Provider {
             name: "WebGPU",
@@ -128,6 +131,7 @@ pub(super) static KINDS: [Kind; 4] = [
         device: Device::CoreMl,
         word: "coreml",
         title: "Apple graphics (CoreML)",
+        systems: "macOS",
         is_here: cfg!(target_os = "macos"),
         provider: Some(Provider {
             name: "CoreML",
@@ -154,6 +158,7 @@ pub(super) static KINDS: [Kind; 4] = [
         device: Device::Cuda,
         word: "cuda",
         title: "NVIDIA graphics card (CUDA)",
+        systems: "Linux and Windows",
         is_here: !cfg!(target_os = "macos"),
         provider: Some(Provider {
             name: "CUDA",

@@ -33,10 +33,10 @@ type Trials = Vec<(Device, u32, Result<(), String>)>;
 /// chosen again.
 pub(super) fn ready(runtime: &Runtime, device: Device) -> Result<(), String> {
     static TRIALS: Mutex<Trials> = Mutex::new(Vec::new());
-    let Kind { is_here, provider: Some(provider), .. } = device.kind() else { return Ok(()) };
+    let Kind { systems, is_here, provider: Some(provider), .. } = device.kind() else { return Ok(()) };
     let chosen = |reason: String| format!("{} was chosen, and {reason}", provider.name);
     if !is_here {
-        return Err(chosen("this system has none".to_owned()));
+        return Err(chosen(format!("it is for {systems} only")));
     }
     let mut trials = TRIALS.lock().unwrap_or_else(PoisonError::into_inner);
     let version = device::version();
@@ -223,6 +223,6 @@ mod tests {
     #[test]
     fn a_device_of_another_system_is_named_so() {
         let reason = ready(runtime(), Device::CoreMl).expect_err("it is not here");
-        assert_eq!(reason, "CoreML was chosen, and this system has none");
+        assert_eq!(reason, "CoreML was chosen, and it is for macOS only");
     }
 }
