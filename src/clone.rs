@@ -185,7 +185,7 @@ fn voice_parts(
         improved_from: None,
         members: Vec::new(),
     };
-    Ok((manifest, VoiceParts { bank, shapes, restoration, absolute_share: 0.0 }))
+    Ok((manifest, VoiceParts { bank, shapes, restoration, absolute_share: 0.0, adaptation: None }))
 }
 
 #[cfg(test)]

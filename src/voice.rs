@@ -2,6 +2,7 @@
 //!
 //! Opened off the audio thread, then immutable and shared by all instances. Knows no engine, host or thread.
 
+pub mod adaptation;
 pub mod bank;
 pub mod error;
 pub mod extras;
@@ -20,6 +21,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+pub use adaptation::Adaptation;
 pub use bank::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
 pub use error::VoiceError;
 pub use extras::{Extras, Portrait};
@@ -108,6 +110,7 @@ pub struct Voice {
     shapes: MeanShapes,
     restoration: Restoration,
     absolute_share: f32,
+    adaptation: Option<Adaptation>,
     /// What the RVC engine needs; such a voice has nothing of the above.
     rvc: Option<rvc::RvcVoice>,
 }
@@ -123,6 +126,8 @@ pub struct VoiceParts {
     pub restoration: Restoration,
     /// See [`Voice::absolute_share`].
     pub absolute_share: f32,
+    /// See [`Voice::adaptation`].
+    pub adaptation: Option<Adaptation>,
 }
 
 /// Member with the share of the absolute map; optional.
@@ -160,8 +165,9 @@ impl Voice {
             true => package.f32_array(ABSOLUTE_PATH, &[1], 0.0..=MAX_ABSOLUTE_SHARE)?[0],
             false => 0.0,
         };
+        let adaptation = Adaptation::read(&package)?;
         let Package { id, manifest, signature, .. } = package;
-        Ok(Self { id, manifest, signature, bank, shapes, restoration, absolute_share, rvc: None })
+        Ok(Self { id, manifest, signature, bank, shapes, restoration, absolute_share, adaptation, rvc: None })
     }
 
     /// A voice of the RVC engine that is not in a file yet, as when a checkpoint is used directly. `id` is the hash of
@@ -176,6 +182,7 @@ impl Voice {
             shapes: MeanShapes { voiced: flat, unvoiced: flat },
             restoration: Restoration { mean: [flat; 2], ratio: [[1.0; SHAPE_BANDS]; 2] },
             absolute_share: 0.0,
+            adaptation: None,
             rvc: Some(voice),
         }
     }
@@ -218,6 +225,9 @@ impl Voice {
         writer.push_f32("stats/variance_ratio", &[2, SHAPE_BANDS], parts.restoration.ratio.as_flattened());
         if parts.absolute_share > 0.0 {
             writer.push_f32(ABSOLUTE_PATH, &[1], &[parts.absolute_share]);
+        }
+        if let Some(adaptation) = &parts.adaptation {
+            adaptation.write(&mut writer);
         }
         extras.write(&mut writer);
         writer.finish_signed(signer)
@@ -274,6 +284,11 @@ impl Voice {
         self.absolute_share
     }
 
+    /// What the refiner of mix mode was taught about this voice; only an improved voice has it.
+    pub fn adaptation(&self) -> Option<&Adaptation> {
+        self.adaptation.as_ref()
+    }
+
     /// What is needed to write the file again.
     pub fn parts(&self) -> VoiceParts {
         VoiceParts {
@@ -281,6 +296,7 @@ impl Voice {
             shapes: self.shapes.clone(),
             restoration: self.restoration.clone(),
             absolute_share: self.absolute_share,
+            adaptation: self.adaptation.clone(),
         }
     }
 

@@ -327,6 +327,7 @@ fn voice_at(name: &str, median_f0_hz: f32) -> Arc<Voice> {
     let voice = shipped_voice(name);
     let parts = VoiceParts {
         absolute_share: 0.0,
+        adaptation: None,
         bank: voice.bank().clone(),
         shapes: voice.shapes().clone(),
         restoration: voice.restoration().clone(),

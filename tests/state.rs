@@ -311,6 +311,7 @@ fn a_voice_deleted_while_it_plays_plays_on() {
 fn renamed(voice: &Voice, manifest: coffre::voice::Manifest) -> Vec<u8> {
     let parts = coffre::voice::VoiceParts {
         absolute_share: 0.0,
+        adaptation: None,
         bank: voice.bank().clone(),
         shapes: voice.shapes().clone(),
         restoration: voice.restoration().clone(),

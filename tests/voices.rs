@@ -45,6 +45,7 @@ fn parts() -> VoiceParts {
     };
     VoiceParts {
         absolute_share: 0.0,
+        adaptation: None,
         bank: Bank::quantise(&(0..120).map(frame).collect::<Vec<_>>()),
         shapes: MeanShapes { voiced: [-5.0; SHAPE_BANDS], unvoiced: [-4.0; SHAPE_BANDS] },
         restoration: Restoration { mean: [[-5.0; SHAPE_BANDS]; 2], ratio: [[1.2; SHAPE_BANDS]; 2] },

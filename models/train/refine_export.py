@@ -1,6 +1,7 @@
 """Write `models/refine.onnx` (one frame a call) and its parity file in `tests/data`.
 
-The state is one flat tensor, 4 past inputs per block. A call answers for the frame two before the one that was given:
+`hidden` is what the last layer sees; adaptations of single voices are linear in it. The state is one flat tensor, 4 past
+inputs per block. A call answers for the frame two before the one that was given:
 the first block's sum uses the input of two frames ago, all others are of the present.
 """
 
@@ -35,6 +36,12 @@ def add_block(graph, block, x, past):
     return graph.node("Add", [x, graph.linear(block.narrow, hidden)]), graph.columns(window, width, taps * width)
 
 
+def hidden_space(network):
+    """Name of what `hidden` means: it changes with the weights."""
+    weights = np.concatenate([weight.detach().numpy().ravel() for weight in network.parameters()])
+    return hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()[:16]
+
+
 def build(network, known=()):
     """The ONNX model of `network`; `known` are the ids of the voices that it knows well."""
     graph = Graph()
@@ -45,9 +52,11 @@ def build(network, known=()):
     for block, past in zip(network.blocks, parts):
         x, kept = add_block(graph, block, x, past)
         pasts.append(kept)
-    answer = graph.linear(network.head, graph.layer_norm(network.norm, x))
+    hidden = graph.layer_norm(network.norm, x)
+    answer = graph.linear(network.head, hidden)
     answer = graph.node("Tanh", [graph.node("Mul", [answer, graph.scalar(1 / net.MAX_GAIN)])])
     outputs = {"gain": graph.node("Mul", [answer, graph.scalar(net.MAX_GAIN)])}
+    outputs["hidden"] = hidden
     outputs["state_out"] = graph.node("Concat", pasts, axis=1)
     nodes = graph.nodes + [helper.make_node("Identity", [x], [name]) for name, x in outputs.items()]
 
@@ -55,10 +64,12 @@ def build(network, known=()):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, length))
 
     inputs = [value("features", net.FEATURES), value("voice", net.VOICE_LEN), value("state", network.state_len)]
-    results = [value("gain", net.BINS), value("state_out", network.state_len)]
+    results = [value("gain", net.BINS), value("hidden", net.CHANNELS), value("state_out", network.state_len)]
     body = helper.make_graph(nodes, "refine", inputs, results, graph.weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="coffre")
     model.metadata_props.add(key="look_ahead_frames", value=str(net.LOOK_AHEAD))
+    # Adaptations of voices are fitted to these hidden values and no others.
+    model.metadata_props.add(key="hidden_space", value=hidden_space(network))
     if known:
         model.metadata_props.add(key="known_voices", value=",".join(known))
     onnx.checker.check_model(model)
@@ -74,7 +85,7 @@ def stream(path, frames, voice):
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     state, gains = np.zeros(session.get_inputs()[2].shape, np.float32), []
     for frame in np.asarray(frames, np.float32):
-        gain, state = session.run(None, {"features": frame[None], "voice": np.asarray(voice, np.float32)[None], "state": state})
+        gain, state = session.run(["gain", "state_out"], {"features": frame[None], "voice": np.asarray(voice, np.float32)[None], "state": state})
         gains.append(gain[0])
     return np.array(gains)
 

@@ -118,6 +118,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             signer,
             ..source.texts(options)
         };
+        // The file keeps them if it is asked to; improving takes them from here.
+        let recordings = match options.improve {
+            true => Some(analysed.recordings().map_err(|error| failed(error, options))?),
+            false => None,
+        };
         let bytes = analysed.make(&clone_options).map_err(|error| failed(error, options))?;
         let path = match &options.output {
             Some(path) => path.clone(),
@@ -129,7 +134,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             // Beside a file of a given name; in the library the name says it.
             true => {
                 let beside = options.output.as_deref().map(improve::beside);
-                Some(improve::improve(&bytes, &clone_options.name, beside, options.quiet || options.json)?)
+                let is_quiet = options.quiet || options.json;
+                Some(improve::improve(&bytes, recordings, &clone_options.name, beside, is_quiet)?)
             }
             false => None,
         };
@@ -171,6 +177,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             ));
             if let Some(improved) = &improved {
                 output::line(format_args!("{}: {}", improved.path.display(), improved.voice.name()));
+                improved.warn();
             }
             if voice.manifest().consent.is_none() {
                 eprintln!(

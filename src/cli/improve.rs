@@ -35,7 +35,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
     let bytes = content(&options.voice).map_err(CliError::voice(&options.voice))?;
-    let improved = improve(&bytes, &options.voice, options.output.clone(), options.quiet)?;
+    let improved = improve(&bytes, None, &options.voice, options.output.clone(), options.quiet)?;
     if options.json {
         output::json(&json!({
             "seconds_taken": output::rounded(start.elapsed().as_secs_f64()),
@@ -44,10 +44,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "output": improved.path,
             "id": improved.voice.id().to_string(),
             "name": improved.voice.name(),
+            "not_adapted": improved.not_adapted,
         }));
     } else if !options.quiet {
         let taken = start.elapsed().as_secs_f64();
         output::line(format_args!("{}: {}, made in {taken:.1} s", improved.path.display(), improved.voice.name()));
+        improved.warn();
     }
     Ok(())
 }
@@ -60,12 +62,33 @@ pub struct Improved {
     pub voice: Voice,
     /// Share of the work that an earlier run had done.
     pub resumed_at: f32,
+    /// Why mix mode was not taught the voice.
+    pub not_adapted: Option<String>,
 }
 
-/// Improves the voice in `bytes`, called `what` in complaints, and writes the result.
-pub fn improve(bytes: &[u8], what: &str, path: Option<PathBuf>, is_quiet: bool) -> Result<Improved, CliError> {
+impl Improved {
+    /// Says what could not be done.
+    pub fn warn(&self) {
+        if let Some(reason) = &self.not_adapted {
+            eprintln!(
+                "coffre: mix mode was not taught this voice: {reason}. With `coffre clone --improve`, or from a voice made \
+                 with --keep-recordings, it comes nearer"
+            );
+        }
+    }
+}
+
+/// Improves the voice in `bytes`, called `what` in complaints, and writes the result. `recordings` are those that the file
+/// does not keep.
+pub fn improve(
+    bytes: &[u8],
+    recordings: Option<Vec<u8>>,
+    what: &str,
+    path: Option<PathBuf>,
+    is_quiet: bool,
+) -> Result<Improved, CliError> {
     let failed = |source| CliError::Improve { what: what.to_owned(), source };
-    let mut improvement = Improvement::new(bytes).map_err(failed)?;
+    let mut improvement = Improvement::new_with(bytes, recordings).map_err(failed)?;
     let kept = checkpoint::path(improvement.id());
     if let Some(path) = &kept {
         improvement.take_up(path);
@@ -83,6 +106,7 @@ pub fn improve(bytes: &[u8], what: &str, path: Option<PathBuf>, is_quiet: bool) 
     }
     bar.finish_and_clear();
     let name = improved_name(improvement.name());
+    let not_adapted = improvement.not_adapted().map(str::to_owned);
     let bytes = improvement.finish().map_err(CliError::voice(what))?;
     let path = match path {
         Some(path) => path,
@@ -94,7 +118,7 @@ pub fn improve(bytes: &[u8], what: &str, path: Option<PathBuf>, is_quiet: bool) 
         let _ = std::fs::remove_file(path);
     }
     let voice = Voice::from_bytes(&bytes).map_err(CliError::voice(path.display()))?;
-    Ok(Improved { path, voice, resumed_at })
+    Ok(Improved { path, voice, resumed_at, not_adapted })
 }
 
 /// The file of a voice by path, name or id.

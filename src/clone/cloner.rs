@@ -191,6 +191,14 @@ impl Analysed {
         spoken::distance(&frames(self), &frames(sentence))
     }
 
+    /// The recordings as a voice file can keep them: FLAC at 48 kHz.
+    ///
+    /// # Errors
+    /// [`CloneError::Audio`] with the reason.
+    pub fn recordings(&self) -> Result<Vec<u8>, CloneError> {
+        flac_from_samples(&self.samples, ENGINE_RATE).map_err(|reason| CloneError::Audio { reason })
+    }
+
     /// Makes the voice file. Takes about a second for a minute of speech.
     ///
     /// # Errors
@@ -202,7 +210,7 @@ impl Analysed {
             false => None,
         };
         let recordings = match options.keeps_recordings {
-            true => Some(flac_from_samples(&self.samples, ENGINE_RATE).map_err(audio)?),
+            true => Some(self.recordings()?),
             false => None,
         };
         let extras = Extras { preview, recordings, portrait: options.portrait.clone() };

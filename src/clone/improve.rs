@@ -1,16 +1,19 @@
-//! Makes a voice more like itself, from its file alone: no recordings and no network are needed.
+//! Makes a voice more like itself, from its file alone; no network is needed. With the recordings in the file it comes
+//! nearer.
 //!
-//! Two things, both chosen by measuring on speakers that nothing is judged by (`models/README.md`):
+//! Three things, chosen by measuring on speakers that nothing is judged by (`models/README.md`):
 //!
 //! - The bank's keys are realigned: other singers' keys for a sound do not lie exactly where this voice's lie. A linear map
 //!   is fitted on pairs of nearest frames of the voice and of the population, the pairs are looked for anew with the mapped
 //!   keys, and so on (`align`).
 //! - At the default likeness a share of the bank's own word is mixed into its difference to the singer's.
+//! - The refiner of mix mode is taught the voice on its recordings, which are converted there and back (`adapt`).
 //!
 //! The work is cut into steps of some milliseconds, so that whoever runs it can stop, keep what was done and go on
 //! later: [`checkpoint`] in files, [`job`] for the editor. The result is a second file that names the first one;
 //! the first stays as it is. Off the audio thread only.
 
+mod adapt;
 mod align;
 pub mod checkpoint;
 pub mod job;
@@ -21,13 +24,17 @@ use crate::engine::profile::SourceProfile;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use crate::voice::{Bank, BankFrame, Extras, Manifest, Package, Voice, VoiceError, VoiceId, VoiceParts};
 
+use adapt::Adapting;
 use align::{Alignment, key};
 
 /// Changes whenever the same voice would come out differently.
-pub const METHOD: u32 = 1;
+pub const METHOD: u32 = 2;
 
 /// Share of the bank's own word at the default likeness.
 const ABSOLUTE_SHARE: f32 = 0.35;
+
+/// Share of the progress that belongs to the alignment where there is more to do.
+const ALIGNMENT_PROGRESS: f32 = 0.1;
 
 /// Longest name that still takes the addition.
 const MAX_STEM_CHARS: usize = 100;
@@ -61,6 +68,8 @@ pub struct Improvement {
     extras: Extras,
     voice: Voice,
     alignment: Alignment,
+    adapting: Option<Adapting>,
+    not_adapted: Option<String>,
 }
 
 impl Improvement {
@@ -69,6 +78,14 @@ impl Improvement {
     /// # Errors
     /// [`ImproveError`]: why this voice cannot be improved, and what to do.
     pub fn new(bytes: &[u8]) -> Result<Self, ImproveError> {
+        Self::new_with(bytes, None)
+    }
+
+    /// As [`Self::new`], with the recordings, a FLAC file as [`Extras`] holds it, where the file does not keep them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn new_with(bytes: &[u8], recordings: Option<Vec<u8>>) -> Result<Self, ImproveError> {
         let voice = Voice::from_bytes(bytes)?;
         if voice.manifest().engine != ENGINE_NATIVE {
             return Err(ImproveError::Foreign);
@@ -85,7 +102,15 @@ impl Improvement {
         }
         let extras = Extras::read(&Package::open(bytes)?)?;
         let alignment = Alignment::new(voice.bank(), population);
-        Ok(Self { id: voice.id(), extras, voice, alignment })
+        let adapting = match recordings.or_else(|| extras.recordings.clone()) {
+            Some(recordings) => Adapting::new(&voice, recordings),
+            None => Err("its file does not keep the recordings".to_owned()),
+        };
+        let (adapting, not_adapted) = match adapting {
+            Ok(adapting) => (Some(adapting), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        Ok(Self { id: voice.id(), extras, voice, alignment, adapting, not_adapted })
     }
 
     /// The voice that is being improved.
@@ -100,12 +125,33 @@ impl Improvement {
 
     /// Share of the work that is done, in `0.0..=1.0`.
     pub fn progress(&self) -> f32 {
-        self.alignment.progress()
+        match &self.adapting {
+            Some(adapting) => {
+                let rest = (1.0 - ALIGNMENT_PROGRESS) * adapting.progress();
+                (ALIGNMENT_PROGRESS * self.alignment.progress() + rest).min(1.0)
+            }
+            None => self.alignment.progress(),
+        }
+    }
+
+    /// Why the refiner is not taught this voice; `None` where it is. The rest is done all the same.
+    pub fn not_adapted(&self) -> Option<&str> {
+        self.not_adapted.as_deref()
     }
 
     /// Does a little; some milliseconds. `false` when nothing is left to do.
     pub fn step(&mut self) -> bool {
-        self.alignment.step(self.voice.bank())
+        if self.alignment.step(self.voice.bank()) {
+            return true;
+        }
+        match self.adapting.as_mut().map(Adapting::step) {
+            None | Some(Ok(false)) => false,
+            Some(Ok(true)) => true,
+            Some(Err(reason)) => {
+                (self.adapting, self.not_adapted) = (None, Some(reason));
+                false
+            }
+        }
     }
 
     /// The better voice as a file; does what is left to do first. A signature is not carried over: the file is a new one.
@@ -121,7 +167,12 @@ impl Improvement {
             f0_hz: bank.f0_hz(at),
         };
         let frames: Vec<BankFrame> = (0..bank.len()).map(frame).collect();
-        let parts = VoiceParts { bank: Bank::quantise(&frames), absolute_share: ABSOLUTE_SHARE, ..self.voice.parts() };
+        let parts = VoiceParts {
+            bank: Bank::quantise(&frames),
+            absolute_share: ABSOLUTE_SHARE,
+            adaptation: self.adapting.as_ref().and_then(Adapting::finish),
+            ..self.voice.parts()
+        };
         let old = self.voice.manifest().clone();
         let manifest = Manifest {
             format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },

@@ -42,7 +42,7 @@ pub struct ClonePanel {
     statement: String,
     /// Index into the grounds; `None` = not answered yet.
     ground: Option<usize>,
-    keeps_recordings: bool,
+    leaves_recordings_out: bool,
     /// The voice whose origin is being stated, instead of cloning.
     stating: Option<VoiceRef>,
 }
@@ -72,7 +72,7 @@ impl ClonePanel {
             name: name.to_owned(),
             ground,
             statement: statement.to_owned(),
-            keeps_recordings: self.keeps_recordings,
+            keeps_recordings: !self.leaves_recordings_out,
         })
     }
 
@@ -366,10 +366,11 @@ fn form_ui(ui: &mut Ui, rect: Rect, is_ready: bool, panel: &mut ClonePanel, acti
     let keep = Rect::from_min_max(pos2(button.left() - 158.0, row.top()), pos2(button.left() - 8.0, row.bottom()));
     let name = Rect::from_min_max(row.min, pos2(keep.left() - 8.0, row.bottom()));
     field_ui(ui, name, "name", "Name of the voice", &mut panel.name);
-    let label = if panel.keeps_recordings { "Recordings: keep" } else { "Recordings: leave out" };
-    let tip = "Kept in the file, the voice can be made anew for a later Coffre. About 3 MB a minute.";
+    let label = if panel.leaves_recordings_out { "Recordings: leave out" } else { "Recordings: keep" };
+    let tip =
+        "Kept in the file, Improve brings the voice nearer, and a later Coffre can make it anew. About 3 MB a minute.";
     if switch::button(ui, keep, ui.scope_id().with("keep"), label, tip).clicked() {
-        panel.keeps_recordings = !panel.keeps_recordings;
+        panel.leaves_recordings_out = !panel.leaves_recordings_out;
     }
     let answers = panel.answers().filter(|_| is_ready);
     let tip = match (is_ready, answers.is_some()) {

@@ -53,6 +53,9 @@ fn job_ui(
     let share = if job.progress.is_finite() { job.progress.clamp(0.0, 1.0) } else { 0.0 };
     let (text, colour) = match &job.stage {
         Stage::Working => (format!("Improving {}… {:.0} %", job.name, 100.0 * share), theme::DIM),
+        Stage::Done { name, not_adapted: Some(reason), .. } => {
+            (format!("{name} is there, but mix mode was not taught it: {reason}. Compare:"), theme::ACCENT)
+        }
         Stage::Done { name, .. } => (format!("{name} is in your voices. Compare in the present slot:"), theme::GOOD),
         Stage::Failed(reason) => (format!("{} was not improved: {reason}", job.name), theme::BAD),
     };
@@ -73,7 +76,7 @@ fn job_ui(
             let done = Rect::from_min_size(bar.min, vec2(bar.width() * share, bar.height()));
             ui.painter().rect_filled(done, CornerRadius::same(2), theme::ACCENT);
         }
-        Stage::Done { name, id, from } => {
+        Stage::Done { name, id, from, .. } => {
             let voice = |name: &str, id: String| VoiceRef { name: name.to_owned(), id, is_rvc: false };
             let sides =
                 [("A: before", voice(&job.name, from.to_string())), ("B: improved", voice(name, id.to_string()))];

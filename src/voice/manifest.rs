@@ -13,7 +13,7 @@ use super::VoiceError;
 pub const FORMAT_MAJOR: u32 = 1;
 
 /// Minor format version that this Coffre writes. A higher one in a file is read, its additions are ignored.
-pub const FORMAT_MINOR: u32 = 2;
+pub const FORMAT_MINOR: u32 = 3;
 
 /// Name of the embedded engine.
 pub const ENGINE_NATIVE: &str = "native";

@@ -62,7 +62,7 @@ fn cloning_asks_whose_voice_it_is_before_anything_is_made() {
         name: "Kate".into(),
         ground: Some(ConsentGround::WrittenConsent),
         statement: "Kate, on paper".into(),
-        keeps_recordings: false,
+        keeps_recordings: true,
     };
     assert_eq!(stage.actions, [Action::MakeVoice(answers)]);
     stage.actions.clear();
@@ -222,7 +222,7 @@ fn a_voice_is_improved_and_compared_in_the_panel() {
     stage.click(place);
     assert_eq!(std::mem::take(&mut stage.actions), [Action::EndImprove]);
     let (from, id) = (VoiceId::of(b"old"), VoiceId::of(b"new"));
-    let done = ImproveStage::Done { name: "Better".into(), id, from };
+    let done = ImproveStage::Done { name: "Better".into(), id, from, not_adapted: None };
     stage.model.improve = Some(state(done));
     stage.model.slots[0] = Some(named(&from.to_string(), &voice.name));
     assert_in_order(&mut stage, "improved");

@@ -1,13 +1,15 @@
 //! What was done of an improvement, kept in a file so that a process that ended in the middle goes on there.
 //!
-//! Layout: a line of text with the method, the id of the voice, the number of rounds done, the map as 32-bit floats with
-//! the low byte first, and the SHA-256 of all that. A file that is not exactly that is worth nothing: the work begins
+//! Layout: a line of text with the method, the id of the voice, the number of rounds done and the map as 32-bit floats with
+//! the low byte first; where the refiner is taught, the number of turns done and the sums as 64-bit floats; and the
+//! SHA-256 of all that. A file that is not exactly that is worth nothing: the work begins
 //! anew. Written as every voice file is, whole or not at all.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::adapt::{Adapting, Sums, TURNS};
 use super::align::{KeyMap, ROUNDS};
 use super::{Improvement, METHOD};
 use crate::voice::package::write_atomically;
@@ -18,6 +20,9 @@ const FOLDER: &str = ".improving";
 
 /// Bytes of the map.
 const MAP_LEN: usize = (KEY_LEN + 1) * KEY_LEN * 4;
+
+/// Bytes of the turns and sums.
+const SUMS_LEN: usize = 1 + Sums::LEN * 8;
 
 const HASH_LEN: usize = 32;
 
@@ -36,12 +41,12 @@ fn head(id: VoiceId) -> Vec<u8> {
 }
 
 impl Improvement {
-    /// Rounds that are done: what [`Improvement::keep`] keeps.
+    /// Rounds and turns that are done: what [`Improvement::keep`] keeps.
     pub fn rounds(&self) -> usize {
-        self.alignment.round()
+        self.alignment.round() + self.adapting.as_ref().map_or(0, |adapting| adapting.kept().0)
     }
 
-    /// Keeps the rounds that are done.
+    /// Keeps the rounds and turns that are done.
     ///
     /// # Errors
     /// [`VoiceError::Unreadable`] when it cannot be written; the work itself can go on.
@@ -57,6 +62,10 @@ impl Improvement {
         bytes.push(u8::try_from(self.alignment.round()).unwrap_or(0));
         let values = self.alignment.map().0.iter().flatten();
         bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+        if let Some((turns, sums)) = self.adapting.as_ref().map(Adapting::kept) {
+            bytes.push(u8::try_from(turns).unwrap_or(0));
+            bytes.extend(sums.values().flat_map(f64::to_le_bytes));
+        }
         let hash: [u8; HASH_LEN] = Sha256::digest(&bytes).into();
         bytes.extend(hash);
         write_atomically(path, &bytes)
@@ -65,24 +74,36 @@ impl Improvement {
     /// Goes on with what was kept. `false` when there is nothing of use: then nothing has changed.
     pub fn take_up(&mut self, path: &Path) -> bool {
         let head = head(self.id);
-        let len = head.len() + 1 + MAP_LEN + HASH_LEN;
+        let sums_len = if self.adapting.is_some() { SUMS_LEN } else { 0 };
+        let len = head.len() + 1 + MAP_LEN + sums_len + HASH_LEN;
         // The length first: a strange file is not read at all.
         let is_possible = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() == len as u64);
         let Some(bytes) = is_possible.then(|| std::fs::read(path).ok()).flatten() else { return false };
         let Some((content, hash)) = bytes.split_last_chunk::<HASH_LEN>() else { return false };
-        let Some((round, map)) = content.strip_prefix(head.as_slice()).and_then(<[u8]>::split_first) else {
+        let Some((round, rest)) = content.strip_prefix(head.as_slice()).and_then(<[u8]>::split_first) else {
             return false;
         };
         let round = usize::from(*round);
-        if <[u8; HASH_LEN]>::from(Sha256::digest(content)) != *hash || map.len() != MAP_LEN || round > ROUNDS {
+        if <[u8; HASH_LEN]>::from(Sha256::digest(content)) != *hash || round > ROUNDS {
             return false;
         }
+        let Some((map, sums)) = rest.split_at_checked(MAP_LEN).filter(|(_, sums)| sums.len() == sums_len) else {
+            return false;
+        };
         let (values, _) = map.as_chunks::<4>();
         let value = |at: usize| f32::from_le_bytes(values[at]);
         let map = KeyMap(Box::new(std::array::from_fn(|row| std::array::from_fn(|n| value(row * KEY_LEN + n)))));
         // Keys are of the order of 1; so is whatever maps them onto each other.
         if !map.0.iter().flatten().all(|value| value.abs() <= 100.0) {
             return false;
+        }
+        if let Some(adapting) = &mut self.adapting {
+            let Some((turns, values)) = sums.split_first() else { return false };
+            let values: Vec<f64> = values.as_chunks::<8>().0.iter().map(|value| f64::from_le_bytes(*value)).collect();
+            let Some(sums) = Sums::from_values(&values).filter(|_| usize::from(*turns) <= TURNS) else {
+                return false;
+            };
+            adapting.resume(usize::from(*turns), sums);
         }
         self.alignment.resume(self.voice.bank(), round, map);
         true

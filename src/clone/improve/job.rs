@@ -25,6 +25,8 @@ pub enum Stage {
         id: VoiceId,
         /// The voice it was made from.
         from: VoiceId,
+        /// Why mix mode was not taught the voice.
+        not_adapted: Option<String>,
     },
     /// None comes out; the reason, with what to do.
     Failed(String),
@@ -128,6 +130,7 @@ fn work(shared: &Shared, bytes: &[u8], folder: &Path) -> Result<Option<Stage>, S
         }
     }
     let name = improved_name(improvement.name());
+    let not_adapted = improvement.not_adapted().map(str::to_owned);
     let bytes = improvement.finish().map_err(|error| error.to_string())?;
     if shared.is_stopped.load(Ordering::Relaxed) {
         return Ok(None);
@@ -136,7 +139,7 @@ fn work(shared: &Shared, bytes: &[u8], folder: &Path) -> Result<Option<Stage>, S
     write_atomically(&path, &bytes).map_err(|error| error.to_string())?;
     // The work is done; a file that stays behind costs nothing but its place.
     let _ = std::fs::remove_file(&kept);
-    Ok(Some(Stage::Done { name, id: VoiceId::of(&bytes), from }))
+    Ok(Some(Stage::Done { name, id: VoiceId::of(&bytes), from, not_adapted }))
 }
 
 #[cfg(test)]
@@ -175,8 +178,9 @@ mod tests {
             assert!(Instant::now() < deadline, "nothing was kept");
             std::thread::sleep(Duration::from_millis(5));
         }
-        let Stage::Done { name, id: new, from } = wait(&start()) else { panic!("not done") };
+        let Stage::Done { name, id: new, from, not_adapted } = wait(&start()) else { panic!("not done") };
         assert_eq!((name.as_str(), from), ("Spoken (improved)", id));
+        assert!(not_adapted.is_some_and(|reason| reason.contains("recordings")));
         let file = std::fs::read(folder.path().join("spoken--improved.coffre")).expect("in the folder");
         assert_eq!(VoiceId::of(&file), new);
         let whole = Improvement::new(&bytes).expect("a voice").finish().expect("a file");

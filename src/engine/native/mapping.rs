@@ -244,7 +244,7 @@ impl Mapper {
     }
 
     /// The voice that the frame aims at.
-    pub fn aim(&self) -> Aim {
+    pub fn aim(&self) -> Aim<'_> {
         if !self.morph.has_begun() {
             return Aim::NONE;
         }
@@ -252,6 +252,10 @@ impl Mapper {
         let a = self.voice(Side::A).filter(|_| weight < 1.0);
         let b = self.voice(Side::B).filter(|_| weight > 0.0);
         let voices = [a, b].map(|voice| voice.map(|voice| voice.id()));
+        // One that is heard alone has all of it.
+        let is_morph = a.is_some() && b.is_some();
+        let shares = [(a, 1.0 - weight), (b, weight)];
+        let adaptations = shares.map(|(voice, share)| Some((voice?.adaptation()?, if is_morph { share } else { 1.0 })));
         let [a, b] = [a, b].map(|voice| voice.map(|voice| describe(voice.shapes())));
         let (described, share) = match (a, b) {
             (Some(a), Some(b)) => (std::array::from_fn(|n| mix(a[n], b[n], weight)), 1.0),
@@ -259,7 +263,7 @@ impl Mapper {
             (None, Some(b)) => (b, weight),
             (None, None) => return Aim::NONE,
         };
-        Aim { described, voices, share }
+        Aim { described, voices, adaptations, share }
     }
 
     /// Fits a voice to the profile, and the voices to each other.

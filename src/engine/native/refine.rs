@@ -7,31 +7,24 @@
 //! The network hears the converted voice and knows the mean shapes of the voice that was aimed at. It was trained on
 //! recordings that were converted to another voice and back (`models/train/refine`), so it knows how such a sound
 //! differs from the person's own. There are two of a kind: one that knows a few voices well, and one that has met hundreds,
-//! for all others. Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
+//! for all others; to the latter an improved voice adds what was learned about it ([`Adaptation`]). Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
 //!
 //! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, no bank or
 //! content.
 
+mod graph;
+mod probe;
+mod spectrum;
+
 use realfft::num_complex::Complex32;
 
-use crate::dsp::fft::RealFft;
-use crate::dsp::window::hann_periodic;
 use crate::engine::HOP_LEN;
-use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
-use crate::voice::{MeanShapes, VoiceId};
+use crate::onnx::GraphError;
+use crate::voice::{Adaptation, VoiceId};
 
-use super::bands::BAND_8_KHZ;
-
-/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they are worth. The
-/// first knows a few voices well, the second has met hundreds.
-static GRAPHS: [&[u8]; 2] =
-    [include_bytes!("../../../models/refine.onnx"), include_bytes!("../../../models/refine_any.onnx")];
-
-/// Name of the graphs in messages.
-const NAME: &str = "refine";
-
-/// Metadata entry of a graph: the ids of the voices that it knows well, apart by commas.
-const KNOWN_VOICES: &str = "known_voices";
+pub use graph::{RefineGraph, VOICE_LEN, describe};
+pub use probe::{Probe, ProbedFrame};
+use spectrum::{FrameSpectrum, features};
 
 /// Hops of one frame: 30 ms.
 const FRAME_HOPS: usize = 3;
@@ -40,31 +33,16 @@ const FRAME_HOPS: usize = 3;
 const FRAME_LEN: usize = FRAME_HOPS * HOP_LEN;
 
 /// Bins of a frame that the graph knows: 0 to 8 kHz, 33.3 Hz apart.
-pub const KNOWN_BINS: usize = 241;
+pub const KNOWN_BINS: usize = crate::voice::adaptation::GAIN_BINS;
 
 /// Values of the graph's input: log power per bin, and the level of the frame.
 const FEATURES: usize = KNOWN_BINS + 1;
-
-/// Values that tell the graph of a voice: its mean voiced and unvoiced shape up to 8 kHz.
-pub const VOICE_LEN: usize = 2 * (BAND_8_KHZ + 1);
 
 /// Frames that the graph waits for before it answers.
 const LOOK_AHEAD_FRAMES: usize = 2;
 
 /// Hops from input to output: the rest of a frame and the graph's look-ahead.
 pub const DELAY_HOPS: usize = FRAME_HOPS - 1 + LOOK_AHEAD_FRAMES;
-
-/// Power added to each bin before the logarithm, of samples at 16 kHz as the graph was trained.
-const FLOOR: f32 = 1e-9;
-
-/// The graph was trained on samples at 16 kHz, so that its spectra are of a third of the samples.
-const RATE_RATIO: f32 = 3.0;
-
-/// What the recent level forgets in one frame: a second.
-const FORGETTING: f32 = 0.01;
-
-/// Least recent level, in the same power.
-const LEAST_LEVEL: f32 = 1e-7;
 
 /// First bin of those whose mean gain goes on above 8 kHz.
 const HELD_FROM: usize = 200;
@@ -78,93 +56,22 @@ const MAX_GAIN: f32 = 2.5;
 /// Failures of the graph in a row after which it is no longer asked until the next reset.
 const MAX_FAILURES: u32 = 3;
 
-const INPUTS: [Port<'_>; 3] = [
-    Port { name: "features", shape: Some(&[1, FEATURES]) },
-    Port { name: "voice", shape: Some(&[1, VOICE_LEN]) },
-    Port { name: "state", shape: None },
-];
-const OUTPUTS: [Port<'_>; 2] =
-    [Port { name: "gain", shape: Some(&[1, KNOWN_BINS]) }, Port { name: "state_out", shape: None }];
-const INPUT_FEATURES: usize = 0;
-const INPUT_VOICE: usize = 1;
-const INPUT_STATE: usize = 2;
-const OUTPUT_GAIN: usize = 0;
-const OUTPUT_STATE: usize = 1;
-
 /// What the refiner is told of the voice that a hop aims at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Aim {
+pub struct Aim<'a> {
     /// What [`describe`] says of it.
     pub described: [f32; VOICE_LEN],
     /// The one or two voices that are heard.
     pub voices: [Option<VoiceId>; 2],
+    /// What was learned about each of them, with its share.
+    pub adaptations: [Option<(&'a Adaptation, f32)>; 2],
     /// How much of the sound is a voice at all, in `0.0..=1.0`.
     pub share: f32,
 }
 
-impl Aim {
+impl Aim<'_> {
     /// No voice.
-    pub const NONE: Self = Self { described: [0.0; VOICE_LEN], voices: [None; 2], share: 0.0 };
-}
-
-/// A graph with the state of one stream. The weights are shared by the process.
-#[derive(Debug)]
-pub struct RefineGraph {
-    call: GraphCall,
-    known: Vec<VoiceId>,
-}
-
-impl RefineGraph {
-    /// The graphs that ship inside the program, at the start of a stream: for the voices that it knows, and for all
-    /// others.
-    ///
-    /// # Errors
-    /// [`GraphError`] when the runtime refuses one of them.
-    /// [worker-thread]
-    pub fn shipped(runtime: &Runtime) -> Result<[Self; 2], GraphError> {
-        let [known, any] = GRAPHS;
-        Ok([Self::new(runtime, known)?, Self::new(runtime, any)?])
-    }
-
-    fn new(runtime: &Runtime, content: &'static [u8]) -> Result<Self, GraphError> {
-        let graph = Graph::open(runtime, NAME, content)?;
-        let known = graph.metadata(KNOWN_VOICES)?.unwrap_or_default();
-        let known = known.split(',').filter_map(|id| id.parse().ok()).collect();
-        let mut call = graph.call(&INPUTS, &OUTPUTS)?;
-        let (given, answered) = (call.input_mut(INPUT_STATE).len(), call.output(OUTPUT_STATE).len());
-        if given != answered {
-            let reason = format!("its state has {given} values and becomes {answered}");
-            return Err(GraphError::Contract { graph: NAME, reason });
-        }
-        Ok(Self { call, known })
-    }
-
-    /// Whether every voice that is heard is one that the graph knows well.
-    fn knows(&self, voices: &[Option<VoiceId>; 2]) -> bool {
-        voices.iter().flatten().all(|id| self.known.contains(id))
-    }
-
-    fn reset(&mut self) {
-        self.call.input_mut(INPUT_STATE).fill(0.0);
-    }
-
-    /// Gains of the frame [`LOOK_AHEAD_FRAMES`] before the one whose features were put in. After an error the stream
-    /// starts anew.
-    fn step(&mut self) -> Result<&[f32], GraphError> {
-        let result = self.call.run().and_then(|()| {
-            let is_finite = |output| self.call.output(output).iter().all(|value| value.is_finite());
-            match is_finite(OUTPUT_GAIN) && is_finite(OUTPUT_STATE) {
-                true => Ok(()),
-                false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
-            }
-        });
-        if let Err(error) = result {
-            self.reset();
-            return Err(error);
-        }
-        self.call.feed_back(OUTPUT_STATE, INPUT_STATE);
-        Ok(self.call.output(OUTPUT_GAIN))
-    }
+    pub const NONE: Self = Self { described: [0.0; VOICE_LEN], voices: [None; 2], adaptations: [None; 2], share: 0.0 };
 }
 
 /// A frame between its analysis and its answer.
@@ -185,9 +92,7 @@ pub struct Refiner {
     /// Failures of the graph since it last worked.
     failures: u32,
     last_failure: Option<GraphError>,
-    fft: RealFft,
-    /// Root of a Hann window over a frame; used before and after.
-    window: Box<[f32]>,
+    transform: FrameSpectrum,
     /// The newest hops, oldest first; the frame that is analysed is the end of it.
     recent: Box<[f32]>,
     /// Amount per hop of `recent`.
@@ -198,7 +103,6 @@ pub struct Refiner {
     sum: Box<[f32]>,
     /// Whether a refined frame is part of a hop of `sum`.
     is_refined: [bool; FRAME_HOPS],
-    samples: Box<[f32]>,
     /// Recent level of the input; `None` before the first frame.
     level: Option<f32>,
 }
@@ -206,21 +110,19 @@ pub struct Refiner {
 impl Refiner {
     /// Plans the transform.
     pub fn new(graphs: Option<[RefineGraph; 2]>) -> Self {
-        let fft = RealFft::new(FRAME_LEN);
-        let frame = Frame { spectrum: vec![Complex32::default(); fft.bins()].into_boxed_slice(), amount: 0.0 };
+        let transform = FrameSpectrum::new();
+        let frame = Frame { spectrum: transform.empty(), amount: 0.0 };
         Self {
             graphs,
             active: 0,
             failures: 0,
             last_failure: None,
-            fft,
-            window: hann_periodic(FRAME_LEN).iter().map(|weight| weight.sqrt()).collect(),
+            transform,
             recent: vec![0.0; (DELAY_HOPS + 1) * HOP_LEN].into_boxed_slice(),
             amounts: [0.0; DELAY_HOPS + 1],
             frames: std::array::from_fn(|_| frame.clone()),
             sum: vec![0.0; FRAME_LEN].into_boxed_slice(),
             is_refined: [false; FRAME_HOPS],
-            samples: vec![0.0; FRAME_LEN].into_boxed_slice(),
             level: None,
         }
     }
@@ -253,7 +155,7 @@ impl Refiner {
     ///
     /// # Realtime safety
     /// Neither allocates nor locks, but runs the graph. [worker-thread]
-    pub fn process(&mut self, hop: &mut [f32], aim: &Aim, amount: f32) {
+    pub fn process(&mut self, hop: &mut [f32], aim: &Aim<'_>, amount: f32) {
         self.recent.copy_within(HOP_LEN.., 0);
         self.recent[DELAY_HOPS * HOP_LEN..].copy_from_slice(hop);
         self.amounts.rotate_left(1);
@@ -279,17 +181,14 @@ impl Refiner {
         self.frames.rotate_left(1);
         let newest = &mut self.frames[LOOK_AHEAD_FRAMES];
         let from = self.recent.len() - FRAME_LEN;
-        for ((sample, &value), &weight) in self.samples.iter_mut().zip(&self.recent[from..]).zip(&self.window) {
-            *sample = value * weight;
-        }
-        self.fft.forward(&mut self.samples, &mut newest.spectrum);
+        self.transform.forward(&self.recent[from..], &mut newest.spectrum);
         // The amount belongs to the middle of the frame.
         newest.amount = self.amounts[DELAY_HOPS - FRAME_HOPS / 2];
     }
 
     /// Runs the graph on the newest frame and turns the gains of the oldest one into its spectrum. False where the
     /// frame stays as it is.
-    fn ask(&mut self, aim: &Aim) -> bool {
+    fn ask(&mut self, aim: &Aim<'_>) -> bool {
         let Some(graphs) = self.graphs.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
         let wanted = usize::from(!graphs[0].knows(&aim.voices));
         let graph = &mut graphs[wanted];
@@ -298,16 +197,22 @@ impl Refiner {
             graph.reset();
             self.active = wanted;
         }
-        features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.call.input_mut(INPUT_FEATURES));
-        graph.call.input_mut(INPUT_VOICE).copy_from_slice(&aim.described);
-        let gains = match graph.step() {
-            Ok(gains) => gains,
+        features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.features_mut());
+        graph.aim_at(&aim.described);
+        let adaptations =
+            aim.adaptations.map(|adaptation| adaptation.filter(|(one, _)| one.space() == graph.hidden_space()));
+        let mut gains = [0.0; KNOWN_BINS];
+        match graph.step() {
+            Ok((answer, hidden)) => {
+                gains.copy_from_slice(answer);
+                adaptations.iter().flatten().for_each(|(one, share)| one.add_to(hidden, *share, &mut gains));
+            }
             Err(error) => {
                 self.failures += 1;
                 self.last_failure = Some(error);
                 return false;
             }
-        };
+        }
         (self.failures, self.last_failure) = (0, None);
         let Frame { spectrum, amount } = &mut self.frames[0];
         if *amount == 0.0 {
@@ -328,43 +233,25 @@ impl Refiner {
         let scale = 2.0 / FRAME_HOPS as f32;
         if is_changed {
             self.is_refined = [true; FRAME_HOPS];
-            self.fft.inverse(&mut self.frames[0].spectrum, &mut self.samples);
-            for ((sum, &sample), &weight) in self.sum.iter_mut().zip(&self.samples).zip(&self.window) {
+            let (samples, window) = self.transform.inverse(&mut self.frames[0].spectrum);
+            for ((sum, &sample), &weight) in self.sum.iter_mut().zip(samples).zip(window) {
                 *sum += sample * weight * scale;
             }
         } else {
-            for ((sum, &sample), &weight) in self.sum.iter_mut().zip(&self.recent[..FRAME_LEN]).zip(&self.window) {
+            for ((sum, &sample), &weight) in
+                self.sum.iter_mut().zip(&self.recent[..FRAME_LEN]).zip(self.transform.window())
+            {
                 *sum += sample * weight * weight * scale;
             }
         }
     }
 }
 
-/// What the graph is told of a frame: log power per bin relative to the recent level, and the frame's own level.
-fn features(spectrum: &[Complex32], level: &mut Option<f32>, features: &mut [f32]) {
-    let scale = 1.0 / (RATE_RATIO * RATE_RATIO);
-    let power = |bin: &Complex32| bin.norm_sqr() * scale + FLOOR;
-    let known = &spectrum[..KNOWN_BINS];
-    let mean = known.iter().map(power).sum::<f32>() / KNOWN_BINS as f32;
-    let recent = level.unwrap_or(mean) * (1.0 - FORGETTING) + mean * FORGETTING;
-    let recent = recent.max(LEAST_LEVEL);
-    *level = Some(recent);
-    let recent = recent.ln();
-    for (feature, bin) in features.iter_mut().zip(known) {
-        *feature = (power(bin).ln() - recent).clamp(-14.0, 8.0) / 4.0;
-    }
-    features[KNOWN_BINS] = (mean.ln() - recent).clamp(-10.0, 5.0) / 3.0;
-}
-
-/// What the graph is told of a voice.
-pub fn describe(shapes: &MeanShapes) -> [f32; VOICE_LEN] {
-    let half = VOICE_LEN / 2;
-    std::array::from_fn(|n| if n < half { shapes.voiced[n] } else { shapes.unvoiced[n - half] } / 4.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::Runtime;
+    use crate::voice::adaptation::ROWS;
 
     const HOPS: usize = 60;
 
@@ -465,7 +352,7 @@ mod tests {
         let run = |voices: &dyn Fn(usize) -> [Option<VoiceId>; 2]| {
             let (mut refiner, mut audio) = (refiner(), signal());
             for (n, hop) in audio.chunks_exact_mut(HOP_LEN).enumerate() {
-                let aim = Aim { described: [-0.5; VOICE_LEN], voices: voices(n), share: 1.0 };
+                let aim = Aim { described: [-0.5; VOICE_LEN], voices: voices(n), share: 1.0, ..Aim::NONE };
                 refiner.process(hop, &aim, 1.0);
             }
             audio
@@ -479,6 +366,39 @@ mod tests {
         assert!(changed.iter().all(|sample| sample.is_finite() && sample.abs() < 4.0));
     }
 
+    #[test]
+    fn what_was_learned_about_a_voice_acts_by_its_share_and_only_in_its_space() {
+        let space = refiner().graphs.expect("graphs")[1].hidden_space().to_owned();
+        let adaptation = |space: &str, constant: f32| {
+            let mut weights = vec![0.0; ROWS * KNOWN_BINS];
+            weights[(ROWS - 1) * KNOWN_BINS..].fill(constant);
+            Adaptation::new(space, weights).expect("fits")
+        };
+        // Softer: above 8 kHz there is no room for much more.
+        let (softer, none, foreign) = (adaptation(&space, -0.5), adaptation(&space, 0.0), adaptation("other", -0.5));
+        let run = |adaptations: [Option<(&Adaptation, f32)>; 2]| {
+            let (mut refiner, mut audio) = (refiner(), signal());
+            for hop in audio.chunks_exact_mut(HOP_LEN) {
+                let voices = [Some(VoiceId::of(b"a clone")), None];
+                refiner.process(hop, &Aim { described: [-0.5; VOICE_LEN], voices, adaptations, share: 1.0 }, 0.5);
+            }
+            audio
+        };
+        let plain = run([None; 2]);
+        assert_eq!(run([Some((&none, 1.0)), None]), plain);
+        assert_eq!(run([None, Some((&foreign, 1.0))]), plain);
+        let power = |audio: &[f32]| audio[20 * HOP_LEN..].iter().map(|sample| sample * sample).sum::<f32>();
+        // Half of the gains act, and of those of one voice the half.
+        for (adaptations, gain) in [
+            ([Some((&softer, 1.0)), None], -0.25_f32),
+            ([Some((&softer, 0.5)), Some((&none, 0.5))], -0.125),
+            ([Some((&softer, 0.5)), Some((&softer, 0.5))], -0.25),
+        ] {
+            let ratio = power(&run(adaptations)) / power(&plain);
+            assert!((ratio.ln() - 2.0 * gain).abs() < 0.01, "{} instead of {}", ratio.ln(), 2.0 * gain);
+        }
+    }
+
     /// `models/train` wrote what the network answers; the graph and the way its state goes have to say the same.
     #[test]
     fn the_graph_answers_as_it_was_trained_to() {
@@ -488,12 +408,12 @@ mod tests {
             value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number") as f32).collect()
         };
         let [mut graph, _] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");
-        graph.call.input_mut(INPUT_VOICE).copy_from_slice(&numbers(&parity["voice"]));
+        graph.aim_at(numbers(&parity["voice"]).as_slice().try_into().expect("the length"));
         let frames = parity["features"].as_array().expect("frames");
         assert!(frames.len() >= 20);
         for (frame, wanted) in frames.iter().zip(parity["gain"].as_array().expect("frames")) {
-            graph.call.input_mut(INPUT_FEATURES).copy_from_slice(&numbers(frame));
-            let gains = graph.step().expect("it runs");
+            graph.features_mut().copy_from_slice(&numbers(frame));
+            let (gains, _) = graph.step().expect("it runs");
             for (gain, wanted) in gains.iter().zip(numbers(wanted)) {
                 assert!((gain - wanted).abs() < 1e-3, "{gain} instead of {wanted}");
             }

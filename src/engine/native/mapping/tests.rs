@@ -82,7 +82,7 @@ fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Arc<Voice> {
     };
     let restoration =
         Restoration { mean: [shapes.voiced, shapes.unvoiced], ratio: [[1.0; ENV_BANDS], [1.0; ENV_BANDS]] };
-    let parts = VoiceParts { bank: bank(who), shapes, restoration, absolute_share };
+    let parts = VoiceParts { bank: bank(who), shapes, restoration, absolute_share, adaptation: None };
     let bytes = Voice::write(manifest, &parts).expect("the manifest is valid");
     Arc::new(Voice::from_bytes(&bytes).expect("what was written can be read"))
 }

@@ -1,0 +1,136 @@
+//! Least squares for an adaptation: sums over frames, and the solution. Knows nothing of sounds.
+
+use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN, ROWS};
+
+/// Weight of "no change" against each unit of the frames' weight: hidden values are of the order of 1. The constant is
+/// held hardly at all.
+const RIDGE: f64 = 0.05;
+const RIDGE_OF_CONSTANT: f64 = 0.001;
+
+/// Sums over weighted frames.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sums {
+    /// `[ROWS, ROWS]`; the lower half is kept.
+    inputs: Box<[f64]>,
+    /// `[ROWS, GAIN_BINS]`.
+    outputs: Box<[f64]>,
+    weight: f64,
+}
+
+impl Sums {
+    /// Numbers that [`Sums::values`] gives.
+    pub(crate) const LEN: usize = ROWS * ROWS + ROWS * GAIN_BINS + 1;
+
+    pub(crate) fn new() -> Self {
+        let zeros = |len: usize| vec![0.0; len].into_boxed_slice();
+        Self { inputs: zeros(ROWS * ROWS), outputs: zeros(ROWS * GAIN_BINS), weight: 0.0 }
+    }
+
+    /// Takes one frame: what the last layer saw, and what should be added to its answer.
+    pub(crate) fn push(&mut self, hidden: &[f32], missing: &[f32; GAIN_BINS], weight: f32) {
+        let weight = f64::from(weight);
+        let mut input = [1.0; ROWS];
+        input.iter_mut().zip(&hidden[..HIDDEN_LEN]).for_each(|(input, value)| *input = f64::from(*value));
+        let missing = missing.map(f64::from);
+        let rows = self.inputs.chunks_exact_mut(ROWS).zip(self.outputs.chunks_exact_mut(GAIN_BINS));
+        for (row, (inputs, outputs)) in rows.enumerate() {
+            let value = weight * input[row];
+            inputs[..=row].iter_mut().zip(&input).for_each(|(sum, input)| *sum += value * input);
+            outputs.iter_mut().zip(&missing).for_each(|(sum, missing)| *sum += value * missing);
+        }
+        self.weight += weight;
+    }
+
+    /// The map `[ROWS, GAIN_BINS]`; `None` when the frames leave it open.
+    pub(crate) fn solve(&self) -> Option<Vec<f32>> {
+        if self.weight <= 0.0 {
+            return None;
+        }
+        let mut lower = self.inputs.clone();
+        let at = |row: usize, column: usize| row * ROWS + column;
+        for n in 0..ROWS {
+            lower[at(n, n)] += self.weight * if n < HIDDEN_LEN { RIDGE } else { RIDGE_OF_CONSTANT };
+        }
+        // Cholesky, in place, and two substitutions.
+        for row in 0..ROWS {
+            for column in 0..=row {
+                let known: f64 = (0..column).map(|n| lower[at(row, n)] * lower[at(column, n)]).sum();
+                let rest = lower[at(row, column)] - known;
+                lower[at(row, column)] = match row == column {
+                    true if rest > 0.0 => rest.sqrt(),
+                    true => return None,
+                    false => rest / lower[at(column, column)],
+                };
+            }
+        }
+        let mut map = vec![0.0; ROWS * GAIN_BINS];
+        for bin in 0..GAIN_BINS {
+            let mut x: [f64; ROWS] = std::array::from_fn(|row| self.outputs[row * GAIN_BINS + bin]);
+            for row in 0..ROWS {
+                let known: f64 = (0..row).map(|n| lower[at(row, n)] * x[n]).sum();
+                x[row] = (x[row] - known) / lower[at(row, row)];
+            }
+            for row in (0..ROWS).rev() {
+                let known: f64 = (row + 1..ROWS).map(|n| lower[at(n, row)] * x[n]).sum();
+                x[row] = (x[row] - known) / lower[at(row, row)];
+            }
+            x.iter().enumerate().for_each(|(row, value)| map[row * GAIN_BINS + bin] = *value as f32);
+        }
+        map.iter().all(|value| value.is_finite()).then_some(map)
+    }
+
+    /// All numbers, to be kept.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> {
+        self.inputs.iter().chain(&self.outputs).copied().chain([self.weight])
+    }
+
+    /// From what [`Sums::values`] gave; `None` for anything else.
+    pub(crate) fn from_values(values: &[f64]) -> Option<Self> {
+        if values.len() != Self::LEN || !values.iter().all(|value| value.is_finite()) {
+            return None;
+        }
+        let (inputs, rest) = values.split_at(ROWS * ROWS);
+        let (outputs, weight) = rest.split_at(ROWS * GAIN_BINS);
+        Some(Self { inputs: inputs.into(), outputs: outputs.into(), weight: weight[0] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linear_lack_is_found_and_what_is_open_stays_as_it_is() {
+        assert!(Sums::new().solve().is_none());
+        let mut seed = 7_u64;
+        let mut number = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let mut sums = Sums::new();
+        for _ in 0..4_000 {
+            let mut hidden: [f32; HIDDEN_LEN] = std::array::from_fn(|_| 1.7 * number());
+            hidden[9] = 0.0;
+            let missing = std::array::from_fn(|bin| 0.3 * hidden[bin % 4] - 0.1);
+            sums.push(&hidden, &missing, 0.5);
+        }
+        let map = sums.solve().expect("enough frames");
+        for bin in [0, 5, 240] {
+            for row in 0..ROWS {
+                let expected = if row == HIDDEN_LEN {
+                    -0.1
+                } else if row == bin % 4 {
+                    0.3
+                } else {
+                    0.0
+                };
+                // The ridge takes a twentieth.
+                assert!((map[row * GAIN_BINS + bin] - expected).abs() < 0.03, "{row} {bin}");
+            }
+        }
+        assert_eq!(map[9 * GAIN_BINS], 0.0);
+        let values: Vec<f64> = sums.values().collect();
+        assert_eq!(Sums::from_values(&values).expect("its own"), sums);
+        assert!(Sums::from_values(&values[1..]).is_none());
+    }
+}

@@ -1,0 +1,137 @@
+//! The refiner's graphs: which there are, what they are asked, what they answer.
+//!
+//! Knows no audio and no spectrum. On the engine's thread, and where a voice is improved.
+
+use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
+use crate::voice::adaptation::HIDDEN_LEN;
+use crate::voice::{MeanShapes, VoiceId};
+
+use super::super::bands::BAND_8_KHZ;
+use super::{FEATURES, KNOWN_BINS};
+
+/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they are worth. The
+/// first knows a few voices well, the second has met hundreds.
+static GRAPHS: [&[u8]; 2] =
+    [include_bytes!("../../../../models/refine.onnx"), include_bytes!("../../../../models/refine_any.onnx")];
+
+/// Name of the graphs in messages.
+const NAME: &str = "refine";
+
+/// Metadata entry of a graph: the ids of the voices that it knows well, apart by commas.
+const KNOWN_VOICES: &str = "known_voices";
+
+/// Metadata entry of a graph: what its hidden values mean.
+const HIDDEN_SPACE: &str = "hidden_space";
+
+/// Values that tell the graph of a voice: its mean voiced and unvoiced shape up to 8 kHz.
+pub const VOICE_LEN: usize = 2 * (BAND_8_KHZ + 1);
+
+const INPUTS: [Port<'_>; 3] = [
+    Port { name: "features", shape: Some(&[1, FEATURES]) },
+    Port { name: "voice", shape: Some(&[1, VOICE_LEN]) },
+    Port { name: "state", shape: None },
+];
+const OUTPUTS: [Port<'_>; 3] = [
+    Port { name: "gain", shape: Some(&[1, KNOWN_BINS]) },
+    Port { name: "hidden", shape: Some(&[1, HIDDEN_LEN]) },
+    Port { name: "state_out", shape: None },
+];
+const INPUT_FEATURES: usize = 0;
+const INPUT_VOICE: usize = 1;
+const INPUT_STATE: usize = 2;
+const OUTPUT_GAIN: usize = 0;
+const OUTPUT_HIDDEN: usize = 1;
+const OUTPUT_STATE: usize = 2;
+
+/// A graph with the state of one stream. The weights are shared by the process.
+#[derive(Debug)]
+pub struct RefineGraph {
+    call: GraphCall,
+    known: Vec<VoiceId>,
+    hidden_space: String,
+}
+
+impl RefineGraph {
+    /// The graphs that ship inside the program, at the start of a stream: for the voices that it knows, and for all
+    /// others.
+    ///
+    /// # Errors
+    /// [`GraphError`] when the runtime refuses one of them.
+    /// [worker-thread]
+    pub fn shipped(runtime: &Runtime) -> Result<[Self; 2], GraphError> {
+        let [known, any] = GRAPHS;
+        Ok([Self::new(runtime, known)?, Self::new(runtime, any)?])
+    }
+
+    /// The graph for voices that nobody knew, at the start of a stream.
+    ///
+    /// # Errors
+    /// [`GraphError`] when the runtime refuses it.
+    /// [worker-thread]
+    pub fn for_any(runtime: &Runtime) -> Result<Self, GraphError> {
+        Self::new(runtime, GRAPHS[1])
+    }
+
+    fn new(runtime: &Runtime, content: &'static [u8]) -> Result<Self, GraphError> {
+        let graph = Graph::open(runtime, NAME, content)?;
+        let known = graph.metadata(KNOWN_VOICES)?.unwrap_or_default();
+        let known = known.split(',').filter_map(|id| id.parse().ok()).collect();
+        let hidden_space = graph.metadata(HIDDEN_SPACE)?.unwrap_or_default();
+        let mut call = graph.call(&INPUTS, &OUTPUTS)?;
+        let (given, answered) = (call.input_mut(INPUT_STATE).len(), call.output(OUTPUT_STATE).len());
+        if given != answered {
+            let reason = format!("its state has {given} values and becomes {answered}");
+            return Err(GraphError::Contract { graph: NAME, reason });
+        }
+        Ok(Self { call, known, hidden_space })
+    }
+
+    /// Whether every voice that is heard is one that the graph knows well.
+    pub(super) fn knows(&self, voices: &[Option<VoiceId>; 2]) -> bool {
+        voices.iter().flatten().all(|id| self.known.contains(id))
+    }
+
+    /// What its hidden values mean: adaptations of other spaces are of no use to it.
+    pub fn hidden_space(&self) -> &str {
+        &self.hidden_space
+    }
+
+    /// Where the features of the next frame go.
+    pub(super) fn features_mut(&mut self) -> &mut [f32] {
+        self.call.input_mut(INPUT_FEATURES)
+    }
+
+    /// Says which voice is aimed at.
+    pub fn aim_at(&mut self, described: &[f32; VOICE_LEN]) {
+        self.call.input_mut(INPUT_VOICE).copy_from_slice(described);
+    }
+
+    /// Forgets the stream.
+    pub fn reset(&mut self) {
+        self.call.input_mut(INPUT_STATE).fill(0.0);
+    }
+
+    /// Gains of the frame [`super::LOOK_AHEAD_FRAMES`] before the one whose features were put in, natural logarithms of
+    /// amplitude, and what the last layer saw. After an error the stream starts anew.
+    pub(super) fn step(&mut self) -> Result<(&[f32], &[f32]), GraphError> {
+        let result = self.call.run().and_then(|()| {
+            let is_finite = |output| self.call.output(output).iter().all(|value| value.is_finite());
+            match [OUTPUT_GAIN, OUTPUT_HIDDEN, OUTPUT_STATE].into_iter().all(is_finite) {
+                true => Ok(()),
+                false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
+            }
+        });
+        if let Err(error) = result {
+            self.reset();
+            return Err(error);
+        }
+        self.call.feed_back(OUTPUT_STATE, INPUT_STATE);
+        Ok((self.call.output(OUTPUT_GAIN), self.call.output(OUTPUT_HIDDEN)))
+    }
+}
+
+/// What the graph is told of a voice.
+pub fn describe(shapes: &MeanShapes) -> [f32; VOICE_LEN] {
+    let half = VOICE_LEN / 2;
+    std::array::from_fn(|n| if n < half { shapes.voiced[n] } else { shapes.unvoiced[n - half] } / 4.0)
+}
