@@ -8,10 +8,12 @@ use std::sync::Arc;
 use coffre::audio_file::read_mono;
 use coffre::engine::content::ContentEncoder;
 use coffre::engine::native::NativeEngine;
+use coffre::engine::native::refine::RefineGraph;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode};
 use coffre::onnx::Runtime;
-use coffre::voice::Voice;
+use coffre::voice::adaptation::{GAIN_BINS, ROWS};
+use coffre::voice::{Adaptation, Voice, VoiceParts};
 
 #[path = "native/signals.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
@@ -116,6 +118,47 @@ fn the_ends_of_a_morph_are_its_voices_bit_for_bit() {
         assert_eq!(half.1.last(), alone_a.1.last());
         assert_eq!(output(mode, [a, b], 0.6).1.last(), alone_b.1.last());
     }
+}
+
+/// Quartz as somebody's own voice, with and without something that was learned about it: everything a little softer.
+fn own_voice(is_taught: bool) -> Arc<Voice> {
+    let quartz = Voice::open(&tree("models/voices/quartz.coffre")).expect("it opens");
+    let graph = RefineGraph::for_any(runtime()).expect("it ships");
+    let mut weights = vec![0.0; ROWS * GAIN_BINS];
+    weights[(ROWS - 1) * GAIN_BINS..].fill(-0.5);
+    let adaptation = Adaptation::new(graph.hidden_space(), weights).filter(|_| is_taught);
+    let manifest = coffre::voice::Manifest { name: "Own".into(), ..quartz.manifest().clone() };
+    let bytes = Voice::write(manifest, &VoiceParts { adaptation, ..quartz.parts() }).expect("a file");
+    Arc::new(Voice::from_bytes(&bytes).expect("readable"))
+}
+
+#[test]
+fn what_was_learned_about_a_voice_is_heard_in_mix_mode_and_by_its_share_in_a_morph() {
+    let input = vowel(72_000, |_| 130.0);
+    let level = |mode: Mode, voices: [bool; 2], morph: f32| {
+        let mut engine = complete_engine(mode);
+        for (slot, is_taught) in voices.into_iter().enumerate() {
+            engine.set_voice(slot, Some(own_voice(is_taught)));
+        }
+        let mut out = vec![0.0; input.len() / HOP_LEN * HOP_LEN];
+        for (hop, out) in input.chunks_exact(HOP_LEN).zip(out.chunks_exact_mut(HOP_LEN)) {
+            engine.process_hop(&HopParams { morph, ..PARAMS }, hop, out).expect("failures fall back");
+        }
+        // From where the first frames are through.
+        let heard = &out[out.len() / 2..];
+        10.0 * (heard.iter().map(|sample| sample * sample).sum::<f32>() / heard.len() as f32).log10()
+    };
+    let plain = level(Mode::Mix, [false, true], 0.0);
+    // 60 % of the gains act: 0.3 in the natural logarithm.
+    let softer = level(Mode::Mix, [true, false], 0.0) - plain;
+    assert!((softer + 2.6).abs() < 0.3, "{softer} dB");
+    let half = level(Mode::Mix, [false, true], 0.5) - plain;
+    assert!((half + 1.3).abs() < 0.3, "{half} dB");
+    assert_eq!(
+        level(Mode::Live, [true, false], 0.0),
+        level(Mode::Live, [false, true], 0.0),
+        "live mode refines nothing"
+    );
 }
 
 #[test]
