@@ -100,6 +100,7 @@ fn every_stage_of_the_network_equals_the_reference() {
             Port { name: net::FLOW_HEAD, shape: Some(&[1]) },
             Port { name: net::DECODE_HEAD, shape: Some(&[1]) },
             Port { name: net::DECODED_FRAMES, shape: Some(&[1]) },
+            Port { name: net::MADE_FRAMES, shape: Some(&[1]) },
         ];
         if config.has_f0 {
             inputs.push(Port { name: net::PITCH, shape: Some(&pitch) });
@@ -118,11 +119,12 @@ fn every_stage_of_the_network_equals_the_reference() {
         call.input_mut(2)[0] = FLOW_HEAD as f32;
         call.input_mut(3)[0] = DECODE_HEAD as f32;
         call.input_mut(4)[0] = (flow_frames - DECODE_HEAD) as f32;
+        call.input_mut(5)[0] = (flow_frames - DECODE_HEAD) as f32;
         if config.has_f0 {
             let f0 = values(&wanted, "f0");
             let classes: Vec<f32> = f0.iter().map(|&hz| pitch::coarse(hz)).collect();
             assert_eq!(classes, values(&wanted, "coarse"));
-            call.input_mut(5).copy_from_slice(&classes);
+            call.input_mut(6).copy_from_slice(&classes);
             let mut excitation = vec![0.0; FRAMES * config.samples_per_frame()];
             let mut phase = 0.0;
             for (frame, &hz) in excitation.chunks_exact_mut(config.samples_per_frame()).zip(&f0) {
@@ -131,7 +133,7 @@ fn every_stage_of_the_network_equals_the_reference() {
             }
             let excitation = &excitation[(FLOW_HEAD + DECODE_HEAD) * config.samples_per_frame()..];
             assert!(relative_error(excitation, &values(&wanted, "source")) < 1e-4, "{name}: source");
-            call.input_mut(6).copy_from_slice(excitation);
+            call.input_mut(7).copy_from_slice(excitation);
         }
         call.run().expect("it runs");
         for (index, stage) in ["mean", "log_std", "z", "audio"].into_iter().enumerate() {
@@ -140,6 +142,50 @@ fn every_stage_of_the_network_equals_the_reference() {
             assert!(error < 1e-4, "{name}: {stage} is off by {error}");
         }
         assert!(correlation(call.output(3), &values(&wanted, "audio")) > 0.999_99);
+    }
+}
+
+#[test]
+fn frames_whose_sound_is_not_wanted_change_nothing_of_the_others() {
+    let runtime = Runtime::get().expect("ONNX Runtime is installed (`cargo xtask setup`)");
+    let full_size = std::env::var_os(FULL_SIZE_VARIABLE).map(|_| "rvc_full");
+    for name in ["rvc_v2_40k", "rvc_v2_48k", "rvc_v1_32k_plain"].into_iter().chain(full_size) {
+        let voice = Checkpoint::read(data(&format!("{name}.pth"))).expect("a voice");
+        let config = &voice.config;
+        let graph = Graph::open(runtime, "rvc", &net::build(&voice, SPEAKER, Probe::Off).expect("a graph"));
+        let graph = graph.expect("ONNX Runtime takes the graph");
+        let (features, inter, decoded) = (config.version.features(), config.inter_channels, FRAMES - FLOW_HEAD);
+        let audio = |made: usize| {
+            let (phone, pitch, noise) = ([1, FRAMES, features], [1, FRAMES], [1, inter, decoded]);
+            let [source, sound] = [decoded, made].map(|frames| [1, 1, frames * config.samples_per_frame()]);
+            let port = |name, shape| Port { name, shape: Some(shape) };
+            let mut inputs = vec![port(net::PHONE, &phone[..]), port(net::NOISE, &noise)];
+            let lengths = [net::FLOW_HEAD, net::DECODE_HEAD, net::DECODED_FRAMES, net::MADE_FRAMES];
+            inputs.extend(lengths.map(|name| port(name, &[1])));
+            if config.has_f0 {
+                inputs.extend([port(net::PITCH, &pitch[..]), port(net::SOURCE, &source)]);
+            }
+            let mut call = graph.call(&inputs, &[port(net::AUDIO, &sound)]).expect("the ports fit");
+            call.input_mut(0).copy_from_slice(&wave(FRAMES * features, 0.37));
+            call.input_mut(1).copy_from_slice(&wave(inter * decoded, 0.71));
+            for (index, value) in [FLOW_HEAD, 0, decoded, made].into_iter().enumerate() {
+                call.input_mut(2 + index)[0] = value as f32;
+            }
+            if config.has_f0 {
+                call.input_mut(6).fill(90.0);
+                let len = source[2];
+                call.input_mut(7).copy_from_slice(&wave(len, 0.03).iter().map(|v| 0.1 * v).collect::<Vec<_>>());
+            }
+            call.run().expect("it runs");
+            call.output(0).to_vec()
+        };
+        let all = audio(decoded);
+        for made in [4, 11, 23, decoded - 1] {
+            let few = audio(made);
+            let error = relative_error(&few, &all[..few.len()]);
+            println!("{name}: {made} of {decoded} frames, {error:.1e}");
+            assert!(error < 1e-5, "{name}: {made} frames are off by {error}");
+        }
     }
 }
 
@@ -156,7 +202,12 @@ fn the_pipeline_after_the_features_equals_the_reference_with_the_same_noise() {
     for (formant, name) in [(1.0, "formant_1.0"), (1.25, "formant_1.25")] {
         let window = Window { start: 100, phone: &phone, f0_hz: &f0_hz, phase: 0.25, formant };
         let (audio, wanted) = (generator.run(&window).expect("it runs"), values(&wanted, name));
-        let (error, correlation) = (relative_error(&audio, &wanted), correlation(&audio, &wanted));
+        // The reference decodes to the end; what is not made here is not heard.
+        assert_eq!(audio.len(), generator.made_frames(formant) * generator.samples_per_frame());
+        let (made, all) = (geometry.made(), geometry.decoded());
+        assert!(made < all && audio.len() < wanted.len(), "{made} of {all} frames");
+        let wanted = &wanted[..audio.len()];
+        let (error, correlation) = (relative_error(&audio, wanted), correlation(&audio, wanted));
         println!("{name}: error {error:.2e}, correlation {correlation:.9}");
         assert!(correlation > 0.9999 && error < 1e-3, "{name}: {error}, {correlation}");
     }

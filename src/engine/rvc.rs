@@ -258,12 +258,12 @@ impl RvcEngine {
             return Ok(());
         }
 
-        // The sound of the decoded frames at the engine's rate, as it would be heard without a neighbour.
+        // The sound of the frames at the engine's rate, as it would be heard without a neighbour.
         let is_open = (first..self.hops as i64).any(|hop| self.gate_of(hop) > 0.0);
-        let mut sound = vec![0.0; decoded * HOP_LEN];
+        let mut sound = vec![0.0; geometry.made() * HOP_LEN];
         let mut offset = GUARD * HOP_LEN;
         let input_end = self.input.len() - DECIMATOR_DELAY_LEN;
-        let input = &self.input[input_end - decoded * HOP_LEN..input_end];
+        let input = &self.input[input_end - decoded * HOP_LEN..][..sound.len()];
         match &mut self.slots[heard.voice_slot.min(VOICE_SLOTS - 1)] {
             None => sound.copy_from_slice(input),
             Some(_) if !is_open => {}

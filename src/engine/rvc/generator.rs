@@ -127,17 +127,24 @@ impl Generator {
         if self.is_aligned() { (frames as f32 * formant).ceil() as usize } else { frames }
     }
 
-    /// The sound of the decoded frames at `decoded_frames * samples_per_frame` samples.
+    /// How many of [`Generator::decoded_frames`] become sound.
+    pub fn made_frames(&self, formant: f32) -> usize {
+        let (made, decoded) = (self.geometry.made(), self.geometry.decoded());
+        (made * self.decoded_frames(formant)).div_ceil(decoded)
+    }
+
+    /// The sound of the first `made_frames * samples_per_frame` samples of the decoded frames.
     ///
     /// # Errors
     /// [`GraphError`] when the run failed.
     /// [worker-thread]
     pub fn run(&mut self, window: &Window<'_>) -> Result<Vec<f32>, GraphError> {
-        let frames = self.decoded_frames(window.formant);
-        let audio = match &self.network.0 {
-            Kind::Own(own) => own.run(window, &self.geometry, frames, &mut self.call)?,
+        let (frames, made) = (self.decoded_frames(window.formant), self.made_frames(window.formant));
+        let mut audio = match &self.network.0 {
+            Kind::Own(own) => own.run(window, &self.geometry, [frames, made], &mut self.call)?,
             Kind::Foreign(foreign) => foreign.run(window, frames)?,
         };
+        audio.truncate(made * self.samples_per_frame());
         match audio.iter().all(|sample| sample.is_finite()) {
             true => Ok(audio),
             false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
@@ -165,14 +172,14 @@ impl Own {
         &self,
         window: &Window<'_>,
         geometry: &Geometry,
-        frames: usize,
+        [frames, made]: [usize; 2],
         bound: &mut Option<(usize, GraphCall)>,
     ) -> Result<Vec<f32>, GraphError> {
         let (flow_head, flow_frames) = (geometry.flow_head(), geometry.window() - geometry.flow_head());
         let channels = self.config.inter_channels;
         let has_f0 = self.config.has_f0;
         if bound.as_ref().is_none_or(|(count, _)| *count != frames) {
-            *bound = Some((frames, self.bind(geometry, frames)?));
+            *bound = Some((frames, self.bind(geometry, [frames, made])?));
         }
         let samples_per_frame = self.config.samples_per_frame();
         let sample_rate = self.config.sample_rate;
@@ -182,16 +189,17 @@ impl Own {
         call.input_mut(2)[0] = flow_head as f32;
         call.input_mut(3)[0] = (geometry.window() - geometry.decoded() - flow_head) as f32;
         call.input_mut(4)[0] = frames as f32;
+        call.input_mut(5)[0] = made as f32;
         if has_f0 {
             // The decoder's own time runs slower by the formant factor.
             let stretch = frames as f32 / geometry.decoded() as f32;
-            for (class, &f0_hz) in call.input_mut(5).iter_mut().zip(window.f0_hz) {
+            for (class, &f0_hz) in call.input_mut(6).iter_mut().zip(window.f0_hz) {
                 *class = super::pitch::coarse(f0_hz / window.formant);
             }
             let f0_hz = &window.f0_hz[geometry.window() - geometry.decoded()..];
             let first = window.start + (geometry.window() - geometry.decoded()) as i64;
             let mut phase = window.phase;
-            for (frame, part) in call.input_mut(6).chunks_exact_mut(samples_per_frame).enumerate() {
+            for (frame, part) in call.input_mut(7).chunks_exact_mut(samples_per_frame).enumerate() {
                 let here = f0_hz[((frame as f32 / stretch) as usize).min(f0_hz.len() - 1)];
                 source::sine(phase, here / stretch, sample_rate, part);
                 let start = (first as f64 * f64::from(stretch)).round() as i64 + frame as i64;
@@ -203,12 +211,12 @@ impl Own {
         Ok(call.output(0).to_vec())
     }
 
-    fn bind(&self, geometry: &Geometry, frames: usize) -> Result<GraphCall, GraphError> {
+    fn bind(&self, geometry: &Geometry, [frames, made]: [usize; 2]) -> Result<GraphCall, GraphError> {
         let config = &self.config;
         let phone = [1, geometry.window(), config.version.features()];
         let pitch = [1, geometry.window()];
         let noise = [1, config.inter_channels, geometry.window() - geometry.flow_head()];
-        let sound = [1, 1, frames * config.samples_per_frame()];
+        let [source, sound] = [frames, made].map(|frames| [1, 1, frames * config.samples_per_frame()]);
         let port = |name, shape| Port { name, shape: Some(shape) };
         let mut inputs = vec![
             port(net::PHONE, phone.as_slice()),
@@ -216,9 +224,10 @@ impl Own {
             port(net::FLOW_HEAD, &[1]),
             port(net::DECODE_HEAD, &[1]),
             port(net::DECODED_FRAMES, &[1]),
+            port(net::MADE_FRAMES, &[1]),
         ];
         if config.has_f0 {
-            inputs.extend([port(net::PITCH, pitch.as_slice()), port(net::SOURCE, &sound)]);
+            inputs.extend([port(net::PITCH, pitch.as_slice()), port(net::SOURCE, &source)]);
         }
         self.graph.call(&inputs, &[port(net::AUDIO, &sound)])
     }

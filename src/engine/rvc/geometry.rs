@@ -14,6 +14,9 @@ use crate::dsp::decimator::DECIMATOR_DELAY_LEN;
 /// One frame before what is heard: room for the splice search and for the edges of filters.
 pub const GUARD: usize = 1;
 
+/// Frames after what is heard whose sound is made: room for the splice search and for the edges of filters.
+const SPARE: usize = 1;
+
 /// Frames before the decoded ones that the flow sees.
 const FLOW_FRAMES: usize = 24;
 
@@ -61,6 +64,12 @@ impl Geometry {
         GUARD + self.block + self.crossfade + self.margin
     }
 
+    /// Frames of these whose sound is made: what is heard or faded from, and [`SPARE`] after it. The decoder sees the
+    /// others as far as they matter for these.
+    pub fn made(&self) -> usize {
+        GUARD + self.block + self.crossfade + self.margin.min(SPARE)
+    }
+
     /// Frames that the content and text encoders see.
     pub fn window(&self) -> usize {
         self.context + self.decoded()
@@ -105,6 +114,7 @@ mod tests {
         assert_eq!((live.content_window(), mix.content_window()), (100, mix.window()));
         assert_eq!(Geometry { block: 9, ..live }.content_window(), Geometry { block: 9, ..live }.window());
         assert_eq!((mix.margin, mix.latency_len()), (18, 72 * 480 + 48));
+        assert_eq!((live.made(), mix.made(), mix.decoded(), Geometry::file(0).made()), (16, 57, 74, 112));
         for hops in [0, 1, 500, 894, 896, 6_000] {
             let file = Geometry::file(hops);
             let blocks = (hops + file.crossfade + file.margin).div_ceil(file.block);

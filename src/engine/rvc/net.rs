@@ -33,7 +33,9 @@ pub const FLOW_HEAD: &str = "flow_head";
 pub const DECODE_HEAD: &str = "decode_head";
 /// Frames that the decoder makes of those that are left, `[1]`: more or fewer move the formants.
 pub const DECODED_FRAMES: &str = "decoded_frames";
-/// The sound, `[1, 1, samples of the decoded frames]`.
+/// Frames of those whose sound is wanted, from the first on, `[1]`: what is needed for the others alone is left out.
+pub const MADE_FRAMES: &str = "made_frames";
+/// The sound, `[1, 1, samples of the wanted frames]`.
 pub const AUDIO: &str = "audio";
 
 /// Which inner values become outputs besides the sound.
@@ -70,6 +72,7 @@ pub fn build(voice: &Checkpoint, speaker: usize, probe: Probe) -> Result<Vec<u8>
     let flow_head = net.graph.input(FLOW_HEAD, &[one]);
     let decode_head = net.graph.input(DECODE_HEAD, &[one]);
     let decoded_frames = net.graph.input(DECODED_FRAMES, &[one]);
+    let made_frames = net.graph.input(MADE_FRAMES, &[one]);
 
     let (mean, log_std) = encoder::text_encoder(&mut net, config, &phone, pitch.as_ref(), &flow_head)?;
     let spread = net.op("Exp", &[&log_std]);
@@ -80,7 +83,7 @@ pub fn build(voice: &Checkpoint, speaker: usize, probe: Probe) -> Result<Vec<u8>
     let z = flow::reverse(&mut net, config, &prior, &embedding)?;
     let heard = net.frames_after(&z, &decode_head);
     let heard = net.stretch(&heard, config.inter_channels, &decoded_frames);
-    let audio = decoder::decode(&mut net, config, &heard, source.as_ref(), &embedding)?;
+    let audio = decoder::decode(&mut net, config, &heard, source.as_ref(), &embedding, &made_frames)?;
 
     if probe == Probe::Stages {
         let shape = [one, inter, Dim::Open("flow_frames")];
@@ -88,6 +91,6 @@ pub fn build(voice: &Checkpoint, speaker: usize, probe: Probe) -> Result<Vec<u8>
             net.graph.output(edge, name, &shape);
         }
     }
-    net.graph.output(&audio, AUDIO, &[one, one, Dim::Open("samples")]);
+    net.graph.output(&audio, AUDIO, &[one, one, Dim::Open("made_samples")]);
     Ok(net.graph.finish("rvc", &[]))
 }

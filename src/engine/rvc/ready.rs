@@ -53,17 +53,18 @@ impl Ready {
         }
     }
 
-    /// Makes the sound of the decoded frames at the engine's rate.
+    /// Makes the sound of the first of `decoded` frames at the engine's rate, as much as `sound` holds.
     pub(super) fn render(&mut self, window: &Window<'_>, decoded: usize, sound: &mut [f32]) -> Result<(), GraphError> {
         let audio = self.generator.run(window)?;
-        let (from, to) = (audio.len(), decoded * HOP_LEN);
+        let frames = self.generator.decoded_frames(window.formant);
+        let (from, to) = (frames * self.generator.samples_per_frame(), decoded * HOP_LEN);
         if from == to {
             sound.copy_from_slice(&audio);
             return Ok(());
         }
         if self.resampler.as_ref().is_none_or(|(len, _)| *len != from) {
-            let (from, to) = (u32::try_from(from).unwrap_or(1), u32::try_from(to).unwrap_or(1));
-            self.resampler = Some((audio.len(), Resampler::new(from, to, 0)));
+            let rates = [from, to].map(|len| u32::try_from(len).unwrap_or(1));
+            self.resampler = Some((from, Resampler::new(rates[0], rates[1], 0)));
         }
         if let Some((_, resampler)) = &mut self.resampler {
             resampler.reset();

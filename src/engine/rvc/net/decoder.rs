@@ -10,14 +10,38 @@ const LEAK: f32 = 0.1;
 const LAST_LEAK: f32 = 0.01;
 const EDGE_KERNEL: usize = 7;
 
-/// `[1, inter_channels, frames]` and `[1, 1, samples]` to `[1, 1, samples]`.
+/// How far beyond the wanted sound each stage has to go so that nothing of it changes: in frames before the first stage,
+/// then in samples after each upsampling.
+fn reaches(config: &RvcConfig) -> Vec<usize> {
+    let blocks = config.resblock_kernels.iter().zip(&config.resblock_dilations);
+    let block = |(kernel, dilations): (&usize, &Vec<usize>)| -> usize {
+        dilations.iter().map(|dilation| (kernel / 2) * (dilation + 1)).sum()
+    };
+    let residual = blocks.map(block).max().unwrap_or(0);
+    let mut reach = EDGE_KERNEL / 2;
+    let mut reaches = Vec::with_capacity(config.upsample_rates.len() + 1);
+    for (rate, kernel) in config.upsample_rates.iter().zip(&config.upsample_kernels).rev() {
+        reach += residual;
+        reaches.push(reach);
+        // A place is reached from the ones at most a kernel before it.
+        reach = (reach + kernel).div_ceil(*rate);
+    }
+    reaches.push(reach + EDGE_KERNEL / 2);
+    reaches.reverse();
+    reaches
+}
+
+/// `[1, inter_channels, frames]` and `[1, 1, samples]` to `[1, 1, samples of the first made_frames]`.
 pub(super) fn decode(
     net: &mut Net<'_>,
     config: &RvcConfig,
     z: &Edge,
     source: Option<&Edge>,
     speaker: &[f32],
+    made_frames: &Edge,
 ) -> Result<Edge, ImportError> {
+    let reaches = reaches(config);
+    let z = &net.places_before(z, made_frames, 1, reaches[0]);
     let initial = config.initial_channels;
     let weight = net.weights.floats("dec.cond.weight", &[initial, speaker.len(), 1])?;
     let bias = net.weights.floats("dec.cond.bias", &[initial])?;
@@ -30,6 +54,8 @@ pub(super) fn decode(
         let channels = config.channels(stage);
         x = net.leaky(&x, LEAK);
         x = upsample(net, config, stage, &x)?;
+        let per_frame: usize = config.upsample_rates[..=stage].iter().product();
+        x = net.places_before(&x, made_frames, per_frame, reaches[stage + 1]);
         if let Some(excitation) = &excitation {
             let stride: usize = config.upsample_rates[stage + 1..].iter().product();
             let conv = match stride {
@@ -39,6 +65,7 @@ pub(super) fn decode(
                 }
             };
             let added = net.conv(&format!("dec.noise_convs.{stage}"), conv, excitation, None)?;
+            let added = net.places_before(&added, made_frames, per_frame, reaches[stage + 1]);
             x = net.op("Add", &[&x, &added]);
         }
         let mut total = None;
@@ -58,7 +85,8 @@ pub(super) fn decode(
     let channels = config.channels(config.upsample_rates.len() - 1);
     let weight = net.weight("dec.conv_post.weight", &[1, channels, EDGE_KERNEL])?;
     let x = net.conv_from(Conv::same(channels, 1, EDGE_KERNEL, 1), &x, &weight, None);
-    Ok(net.op("Tanh", &[&x]))
+    let x = net.op("Tanh", &[&x]);
+    Ok(net.places_before(&x, made_frames, config.samples_per_frame(), 0))
 }
 
 /// The learned gain on the sine.

@@ -52,21 +52,38 @@ pub(super) fn text_encoder(
     x = net.op("Mul", &[&x, &scale]);
     x = net.leaky(&x, LEAK);
     let lengths = lengths(net, config.heads, &x);
+    let mut left = head.clone();
     for layer in 0..config.layers {
         let prefix = format!("enc_p.encoder.attn_layers.{layer}");
         let y = attention(net, config, &prefix, &x, &lengths)?;
         x = net.op("Add", &[&x, &y]);
+        if layer + 1 == config.layers {
+            // After the last attention no frame asks for others than its neighbours.
+            (x, left) = neighbourhood(net, config, &x, head);
+        }
         x = norm(net, &format!("enc_p.encoder.norm_layers_1.{layer}"), hidden, &x)?;
         let y = feed_forward(net, config, &format!("enc_p.encoder.ffn_layers.{layer}"), &x)?;
         x = net.op("Add", &[&x, &y]);
         x = norm(net, &format!("enc_p.encoder.norm_layers_2.{layer}"), hidden, &x)?;
     }
     x = net.transpose(&x, &[0, 2, 1]);
-    x = net.frames_after(&x, head);
+    x = net.frames_after(&x, &left);
     let inter = config.inter_channels;
     let both = net.conv("enc_p.proj", Conv::same(hidden, 2 * inter, 1, 1), &x, None)?;
     let [mean, log_std] = net.halves(&both, 2 * inter);
     Ok((mean, log_std))
+}
+
+/// The frames of `[1, frames, hidden]` that those after `head` need in the feed-forward layer, and how many of them are
+/// still before `head`.
+fn neighbourhood(net: &mut Net<'_>, config: &RvcConfig, x: &Edge, head: &Edge) -> (Edge, Edge) {
+    let head = net.graph.node("Cast", &[head], &[("to", Attribute::Int(7))]);
+    let (reach, zero) = (net.graph.ints(&[2 * (config.kernel / 2) as i64]), net.graph.ints(&[0]));
+    let first = net.op("Sub", &[&head, &reach]);
+    let first = net.op("Max", &[&first, &zero]);
+    let left = net.op("Sub", &[&head, &first]);
+    let (end, axis) = (net.graph.ints(&[i64::MAX]), net.graph.ints(&[1]));
+    (net.op("Slice", &[x, &first, &end, &axis]), left)
 }
 
 fn lengths(net: &mut Net<'_>, heads: usize, x: &Edge) -> Lengths {

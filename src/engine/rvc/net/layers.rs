@@ -110,6 +110,16 @@ impl Net<'_> {
         self.op("Slice", &[x, &first, &end, &axis])
     }
 
+    /// The first `frames * per_frame + reach` places along time, or all when there are fewer; `frames` from an input.
+    pub fn places_before(&mut self, x: &Edge, frames: &Edge, per_frame: usize, reach: usize) -> Edge {
+        let frames = self.graph.node("Cast", &[frames], &[("to", Attribute::Int(7))]);
+        let (per_frame, reach) = (self.graph.ints(&[per_frame as i64]), self.graph.ints(&[reach as i64]));
+        let end = self.op("Mul", &[&frames, &per_frame]);
+        let end = self.op("Add", &[&end, &reach]);
+        let (begin, axis) = (self.graph.ints(&[0]), self.graph.ints(&[2]));
+        self.op("Slice", &[x, &begin, &end, &axis])
+    }
+
     /// `[1, channels, frames]` with as many frames as an input says, by linear interpolation between their centres.
     pub fn stretch(&mut self, x: &Edge, channels: usize, frames: &Edge) -> Edge {
         let frames = self.graph.node("Cast", &[frames], &[("to", Attribute::Int(7))]);
