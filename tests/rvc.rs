@@ -5,10 +5,14 @@ mod command;
 mod common;
 #[path = "rvc/content.rs"]
 mod content;
+#[path = "rvc/eight_bit.rs"]
+mod eight_bit;
 #[path = "rvc/engine.rs"]
 mod engine;
 #[path = "rvc/hostile.rs"]
 mod hostile;
+#[path = "rvc/hubert.rs"]
+mod hubert;
 #[path = "rvc/pitch.rs"]
 mod pitch_line;
 #[path = "rvc/rmvpe_stand_in.rs"]

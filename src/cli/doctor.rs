@@ -10,6 +10,7 @@ use coffre::onnx::device::{self, Device};
 use coffre::onnx::locate::Places;
 use coffre::settings;
 use coffre::voice::Library;
+use coffre::voice::import::eight_bit;
 use coffre::voice::library::default_folders;
 use serde_json::{Value, json};
 
@@ -63,6 +64,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "settings_trouble": Some(&settings.note).filter(|note| !note.is_empty()),
                 "runs_on": device.map(Device::word),
                 "trouble": device::trouble(),
+                "content_8_bit": eight_bit::is_chosen(),
             },
             "voices": library.entries().iter().map(voices::as_json).collect::<Vec<_>>(),
             "voice_folders": default_folders().iter().map(|(_, path)| folder(path)).collect::<Vec<_>>(),
@@ -79,6 +81,9 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         }
         if let Some(device) = device {
             output::line(format_args!("ok   RVC voices run on: {}", device.title()));
+        }
+        if eight_bit::is_chosen() {
+            output::line(format_args!("     {} = 1: ContentVec calculates in 8 bits on the CPU", eight_bit::VARIABLE));
         }
         if let Some(reason) = device::trouble() {
             output::line(format_args!("     not as chosen: {reason}"));

@@ -66,8 +66,13 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     let content = read(&path)?;
     let pitch = foundation::find(&folder, Foundation::Rmvpe).as_deref().map(read).transpose()?;
     let source = move |runtime: &'static Runtime, features: usize| -> Result<Foundations, GraphError> {
-        let pitch = pitch.as_ref().map(|bytes| Rmvpe::new(open(runtime, rmvpe::NAME, bytes)?)).transpose()?;
-        Ok(Foundations { content: ContentVec::new(open(runtime, contentvec::NAME, &content)?, features)?, pitch })
+        let key = |bytes: &[u8]| *VoiceId::of(bytes).as_bytes();
+        let pitch = pitch.as_ref().map(|bytes| {
+            let read = || Ok(Cow::Borrowed(&bytes[..]));
+            Rmvpe::new(Graph::open_built(runtime, rmvpe::NAME, key(bytes), Settings::large(), read)?)
+        });
+        let content = contentvec::open(runtime, key(&content), || Ok(Cow::Borrowed(&content)))?;
+        Ok(Foundations { content: ContentVec::new(content, features)?, pitch: pitch.transpose()? })
     };
     let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));
     engine.load(0, voice)?;
@@ -80,10 +85,6 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     read_file(path).map_err(|error| CliError::voice(path.display())(error.into()))
-}
-
-fn open(runtime: &Runtime, name: &'static str, bytes: &[u8]) -> Result<Arc<Graph>, GraphError> {
-    Graph::open_built(runtime, name, *VoiceId::of(bytes).as_bytes(), Settings::large(), || Ok(Cow::Borrowed(bytes)))
 }
 
 fn missing(features: usize) -> CliError {

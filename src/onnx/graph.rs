@@ -466,6 +466,16 @@ fn declared(outlet: &Outlet) -> Declared {
     Declared { name: outlet.name().to_owned(), is_f32, shape }
 }
 
+/// Whether the runtime's fast 8-bit products saturate on this processor: on x86 without VNNI. It has slower ones that do
+/// not.
+fn saturates_in_8_bits() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let is_exact = is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    let is_exact = true;
+    !is_exact
+}
+
 /// A session whose threads sleep when there is nothing to do; with one thread it is the caller's. `is_whole`: it is an
 /// error when the device cannot take all of the graph, rather than the processor's to do the rest.
 pub(super) fn session(
@@ -484,6 +494,7 @@ pub(super) fn session(
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
         .with_flush_to_zero()?
+        .with_config_entry("session.x64quantprecision", if saturates_in_8_bits() { "1" } else { "0" })?
         .with_log_level(ort::logging::LogLevel::Fatal)?;
     builder = provider::add(builder, runtime, device)?;
     if is_whole && device != Device::Cpu {

@@ -4,10 +4,12 @@
 //! number was compared with the file's own length. Knows no engine, no runtime and no thread.
 
 pub mod checkpoint;
+pub mod eight_bit;
 mod error;
 pub mod faiss;
 pub mod onnx;
 pub mod pickle;
+mod protobuf;
 pub mod torch;
 
 pub use checkpoint::{Checkpoint, RvcConfig};

@@ -2,10 +2,13 @@
 //!
 //! Exports differ in names, rank and orientation; one run on silence shows what a graph gives.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::geometry::Geometry;
-use crate::onnx::{Graph, GraphCall, GraphError, LooseInput};
+use crate::onnx::device::{self, Device};
+use crate::onnx::{Graph, GraphCall, GraphError, LooseInput, Runtime, Settings};
+use crate::voice::import::eight_bit;
 
 /// Name in messages.
 pub const NAME: &str = "contentvec";
@@ -26,6 +29,32 @@ const HEAD: usize = 32;
 /// Frames of `len` samples at 16 kHz.
 pub fn frames(len: usize) -> usize {
     if len < FIELD { 0 } else { (len - FIELD) / STRIDE + 1 }
+}
+
+/// Opens the content graph that `read` gives, or joins those who use the file with this key.
+///
+/// On the processor, and where [`eight_bit::VARIABLE`] asks for it, its matrix products become those of 8-bit numbers,
+/// once for all users; a graph in which that is not possible is opened as it is.
+///
+/// # Errors
+/// [`GraphError::Load`] when the runtime refuses it, and what `read` says.
+/// [worker-thread]
+pub fn open<'b>(
+    runtime: &Runtime,
+    key: [u8; 32],
+    read: impl Fn() -> Result<Cow<'b, [u8]>, GraphError>,
+) -> Result<Arc<Graph>, GraphError> {
+    if eight_bit::is_chosen() && device::usable(runtime) == Device::Cpu {
+        let rewritten = || {
+            let bytes = read()?;
+            Ok(eight_bit::rewrite(&bytes).map_or(bytes, Cow::Owned))
+        };
+        let graph = Graph::open_built(runtime, NAME, key.map(|byte| !byte), Settings::large(), rewritten);
+        if graph.is_ok() {
+            return graph;
+        }
+    }
+    Graph::open_built(runtime, NAME, key, Settings::large(), read)
 }
 
 /// A content graph for one kind of features.

@@ -1,9 +1,9 @@
 //! What an ONNX file says about itself, read without a runtime: inputs, outputs and metadata.
 //!
-//! A reader of the protocol buffer encoding that walks over what it does not need, weights above all. Never allocates by
-//! a number from the file.
+//! Walks over what it does not need, weights above all. Never allocates by a number from the file.
 
 use super::ImportError;
+use super::protobuf::{Fields, Value};
 
 /// Most inputs and outputs, and most metadata entries.
 const MAX_ITEMS: usize = 64;
@@ -84,66 +84,6 @@ impl OnnxOutline {
     /// A metadata value.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
-    }
-}
-
-enum Value<'b> {
-    Number(u64),
-    Bytes(&'b [u8]),
-    Skipped,
-}
-
-/// The fields of one message, in order.
-struct Fields<'b>(&'b [u8]);
-
-impl<'b> Fields<'b> {
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, len: u64) -> Option<&'b [u8]> {
-        let (part, rest) = self.0.split_at_checked(usize::try_from(len).ok()?)?;
-        self.0 = rest;
-        Some(part)
-    }
-
-    fn field(&mut self) -> Option<(u64, Value<'b>)> {
-        let key = self.varint()?;
-        let value = match key & 7 {
-            0 => Value::Number(self.varint()?),
-            1 => self.take(8).map(|_| Value::Skipped)?,
-            2 => {
-                let len = self.varint()?;
-                Value::Bytes(self.take(len)?)
-            }
-            5 => self.take(4).map(|_| Value::Skipped)?,
-            _ => return None,
-        };
-        Some((key >> 3, value))
-    }
-}
-
-impl<'b> Iterator for Fields<'b> {
-    type Item = Result<(u64, Value<'b>), ImportError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field().ok_or_else(|| ImportError::damaged("it is no ONNX file, or a cut one"));
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
     }
 }
 

@@ -105,7 +105,7 @@ impl Foundations {
         if let Some((.., content)) = self.content.iter().find(|(of, with, _)| (*of, *with) == (features, key)) {
             return Ok(content.clone());
         }
-        let graph = open(runtime, contentvec::NAME, &path, key);
+        let graph = contentvec::open(runtime, key, || read(contentvec::NAME, &path));
         let content = graph.and_then(|graph| ContentVec::new(graph, features));
         let content = content.map_err(|error| unusable("ContentVec", contentvec::NAME, &path, &error))?;
         self.content.retain(|(of, ..)| *of != features);
@@ -124,19 +124,17 @@ impl Foundations {
         if let Some((_, pitch)) = self.pitch.as_ref().filter(|(with, _)| *with == key) {
             return Ok(Some(pitch.clone()));
         }
-        let pitch = open(runtime, rmvpe::NAME, &path, key).and_then(Rmvpe::new);
+        let open = Graph::open_built(runtime, rmvpe::NAME, key, Settings::large(), || read(rmvpe::NAME, &path));
+        let pitch = open.and_then(Rmvpe::new);
         let pitch = pitch.map_err(|error| unusable("RMVPE", rmvpe::NAME, &path, &error))?;
         self.pitch = Some((key, pitch.clone()));
         Ok(Some(pitch))
     }
 }
 
-fn open(runtime: &Runtime, name: &'static str, path: &Path, key: [u8; 32]) -> Result<Arc<Graph>, GraphError> {
-    let read = || {
-        let read = read_file(path).map(Cow::Owned);
-        read.map_err(|error| GraphError::Load { graph: name, reason: error.to_string() })
-    };
-    Graph::open_built(runtime, name, key, Settings::large(), read)
+fn read(name: &'static str, path: &Path) -> Result<Cow<'static, [u8]>, GraphError> {
+    let read = read_file(path).map(Cow::Owned);
+    read.map_err(|error| GraphError::Load { graph: name, reason: error.to_string() })
 }
 
 fn unusable(title: &str, word: &str, path: &Path, error: &GraphError) -> VoiceProblem {
