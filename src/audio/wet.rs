@@ -19,8 +19,12 @@ const GIVE_UP_S: f64 = 0.1;
 /// Looks at the rings before the audio thread of a rendering host sleeps between looks.
 const SPINS: u32 = 64;
 
-/// Sleep between looks.
-const NAP: Duration = Duration::from_micros(50);
+/// Shortest and longest sleep between looks; between them it is a share of the wait so far, so that waiting takes little
+/// from those who are waited for.
+const NAP: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(1)];
+
+/// That share's divisor.
+const NAPS_PER_WAIT: u32 = 16;
 
 /// Samples of input that have to be kept to start again: see [`Wet::new`].
 pub fn history_len(host_rate: u32, latency: u32, block_len: usize) -> usize {
@@ -251,7 +255,11 @@ impl Wet {
                 *patience = Duration::ZERO;
                 return false;
             }
-            if look < SPINS { std::thread::yield_now() } else { std::thread::sleep(NAP) }
+            if look < SPINS {
+                std::thread::yield_now()
+            } else {
+                std::thread::sleep((gone / NAPS_PER_WAIT).clamp(NAP[0], NAP[1]))
+            }
         }
         *patience = patience.saturating_sub(begin.elapsed());
         true
