@@ -46,6 +46,8 @@ fn turn() -> MutexGuard<'static, ()> {
 struct Place {
     folder: tempfile::TempDir,
     voice: VoiceRef,
+    /// From the foreign file to a voice in the folder.
+    import: Duration,
 }
 
 impl Place {
@@ -54,11 +56,12 @@ impl Place {
         // SAFETY: the one test that comes here is the only one that reads the environment.
         unsafe { std::env::set_var("COFFRE_MODELS", folder.path()) };
         std::fs::write(folder.path().join("contentvec-768.onnx"), content).expect("written");
+        let begin = Instant::now();
         let voice = import_rvc(checkpoint, None).expect("a voice");
         let bytes = Voice::write_rvc(voice.manifest().clone(), voice.rvc().expect("of RVC")).expect("writable");
         std::fs::write(folder.path().join("voice.coffre"), &bytes).expect("written");
         let voice = VoiceRef { name: voice.name().to_owned(), id: VoiceId::of(&bytes).to_string(), is_rvc: true };
-        Self { folder, voice }
+        Self { folder, voice, import: begin.elapsed() }
     }
 
     /// The voice as the process shares it.
@@ -176,7 +179,7 @@ fn many_instances_share_one_voice() {
     };
     let place = Place::new(&checkpoint, &content);
     drop(content);
-    let input = common::vocal_like(RATE, if full.is_some() { 2 * RATE as usize } else { RATE as usize });
+    let input = common::vocal_like(RATE, if full.is_some() { 5 * RATE as usize } else { RATE as usize });
     println!("before: {:.0} MB", resident_mb());
 
     let begin = Stopwatch::start();
@@ -186,6 +189,8 @@ fn many_instances_share_one_voice() {
     let heard = first.latency / BLOCK * BLOCK + 2 * BLOCK;
     first.render(&input[..heard]);
     println!("first sound: {} s, {:.0} MB", begin.text(1.0), resident_mb());
+    let import = place.import.as_secs_f64();
+    println!("imported before: {import:.2} s, file to first sound: {:.2} s", import + begin.0.elapsed().as_secs_f64());
     let begin = Stopwatch::start();
     first.render(&input[heard..]);
     let seconds = (input.len() - heard) as f64 / f64::from(RATE);

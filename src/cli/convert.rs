@@ -162,6 +162,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let mut writer = AudioWriter::create(&options.output, spec).map_err(CliError::Output)?;
 
     progress.begin("converting");
+    let loaded = start.elapsed();
     let (mut block, mut converted) = (Vec::new(), Vec::new());
     while reader.read(&mut block).map_err(CliError::Input)? {
         for part in block.chunks(options.block as usize * spec.channels) {
@@ -190,6 +191,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         profile: profile.as_deref(),
         seconds,
         rtf: start.elapsed().as_secs_f64() / seconds,
+        converting_seconds: (start.elapsed() - loaded).as_secs_f64(),
         latency_len: aligned.latency_len(),
         rate: spec.rate,
         format: format.to_string(),
@@ -355,6 +357,8 @@ struct Report<'a> {
     profile: Option<&'a SourceProfile>,
     seconds: f64,
     rtf: f64,
+    /// Of the time that it took, what came after loading.
+    converting_seconds: f64,
     latency_len: usize,
     rate: u32,
     format: String,
@@ -375,6 +379,7 @@ impl Report<'_> {
                 "rate": self.rate,
                 "format": self.format,
                 "rtf": output::rounded(self.rtf),
+                "converting_seconds": output::rounded(self.converting_seconds),
                 "latency_samples": self.latency_len,
                 "latency_ms": output::rounded(latency_ms),
                 "source_median_f0_hz": self.profile.map(|profile| output::rounded(f64::from(profile.median_f0_hz))),
