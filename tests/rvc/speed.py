@@ -227,7 +227,7 @@ def hubert_from(folder):
 def timed(command, environment):
     begin = time.perf_counter()
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return time.perf_counter() - begin, json.loads(done.stdout.strip().splitlines()[-1] if done.stdout[:1] != "{" else done.stdout)
+    return time.perf_counter() - begin, json.loads(done.stdout)
 
 
 def compare(options):
@@ -250,7 +250,8 @@ def compare(options):
         for name, command in (("PyTorch", torch_side), ("Coffre", coffre)):
             whole, report = timed(command, environment)
             results[name].append((whole, report["converting_seconds"]))
-            print(f"run {run + 1}, {name}: whole process {whole:.1f} s, converting {report['converting_seconds']:.1f} s", report.get("parts", ""))
+            converting, parts = report["converting_seconds"], report.get("parts", "")
+            print(f"run {run + 1}, {name}: whole process {whole:.1f} s, converting {converting:.1f} s", parts)
     best = {name: [min(column) for column in zip(*rows)] for name, rows in results.items()}
     for place, what in enumerate(("whole process", "converting")):
         torch_time, coffre_time = best["PyTorch"][place], best["Coffre"][place]
