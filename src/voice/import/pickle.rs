@@ -8,11 +8,15 @@ use std::collections::BTreeMap;
 
 use super::ImportError;
 
-/// Most objects of one file. A checkpoint has about ten thousand.
-const MAX_OBJECTS: usize = 1 << 20;
+/// Most objects of one file, and most places that one may be noted or lie open in. A checkpoint has about ten thousand,
+/// a state of training fifty.
+const MAX_OBJECTS: usize = 1 << 18;
 
-/// Longest name of a class or member, in bytes: names are copied, so their length must not multiply.
+/// Longest name of a class, in bytes: names are copied, so their length must not multiply.
 const MAX_NAME_LEN: usize = 200;
+
+/// Longest name of a storage, in bytes. PyTorch counts them.
+const MAX_STORAGE_NAME_LEN: usize = 32;
 
 /// Reference to an object of a [`Pickle`].
 pub type Handle = usize;
@@ -113,6 +117,10 @@ impl Pickle {
     }
 }
 
+fn too_many() -> ImportError {
+    ImportError::damaged(format!("it holds more than {MAX_OBJECTS} objects"))
+}
+
 struct Machine<'b> {
     bytes: &'b [u8],
     at: usize,
@@ -139,12 +147,12 @@ impl<'b> Machine<'b> {
                 0x80 => drop(self.take(1)?),
                 0x95 => drop(self.take(8)?),
                 b'.' => return self.pop(),
-                b'(' => self.marks.push(self.stack.len()),
+                b'(' => self.mark()?,
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.pop_mark()?),
                 b'2' => {
                     let top = self.top()?;
-                    self.stack.push(top);
+                    self.put(top)?;
                 }
                 b'N' => self.push(Object::None)?,
                 0x88 => self.push(Object::Bool(true))?,
@@ -219,8 +227,8 @@ impl<'b> Machine<'b> {
                 b'q' => self.memorise(1)?,
                 b'r' => self.memorise(4)?,
                 0x94 => {
-                    let (key, top) = (self.memo.len() as u32, self.top()?);
-                    self.memo.insert(key, top);
+                    let key = self.memo.len() as u32;
+                    self.note(key)?;
                 }
                 b'h' => self.recall(1)?,
                 b'j' => self.recall(4)?,
@@ -260,10 +268,37 @@ impl<'b> Machine<'b> {
 
     fn push(&mut self, object: Object) -> Result<(), ImportError> {
         if self.objects.len() >= MAX_OBJECTS {
-            return Err(ImportError::damaged(format!("it holds more than {MAX_OBJECTS} objects")));
+            return Err(too_many());
         }
-        self.stack.push(self.objects.len());
         self.objects.push(object);
+        self.put(self.objects.len() - 1)
+    }
+
+    /// Puts an object on the stack.
+    fn put(&mut self, handle: Handle) -> Result<(), ImportError> {
+        // As many again, for those that are meant more than once.
+        if self.stack.len() >= 2 * MAX_OBJECTS {
+            return Err(too_many());
+        }
+        self.stack.push(handle);
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<(), ImportError> {
+        if self.marks.len() >= MAX_OBJECTS {
+            return Err(too_many());
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    /// Notes the object on top of the stack.
+    fn note(&mut self, key: u32) -> Result<(), ImportError> {
+        let top = self.top()?;
+        if self.memo.len() >= MAX_OBJECTS {
+            return Err(too_many());
+        }
+        self.memo.insert(key, top);
         Ok(())
     }
 
@@ -342,15 +377,13 @@ impl<'b> Machine<'b> {
     }
 
     fn memorise(&mut self, len: usize) -> Result<(), ImportError> {
-        let (key, top) = (self.number(len)? as u32, self.top()?);
-        self.memo.insert(key, top);
-        Ok(())
+        let key = self.number(len)? as u32;
+        self.note(key)
     }
 
     fn recall(&mut self, len: usize) -> Result<(), ImportError> {
         let key = self.number(len)? as u32;
-        self.stack.push(*self.memo.get(&key).ok_or_else(broken)?);
-        Ok(())
+        self.put(*self.memo.get(&key).ok_or_else(broken)?)
     }
 
     /// `("storage", type, member, device, elements)`: the bytes of a tensor, kept in a member of their own.
@@ -363,7 +396,7 @@ impl<'b> Machine<'b> {
         else {
             return Err(broken());
         };
-        if member.len() > MAX_NAME_LEN {
+        if member.len() > MAX_STORAGE_NAME_LEN {
             return Err(broken());
         }
         let storage = Object::Storage(scalar_from_class(class), member.clone());
@@ -381,8 +414,8 @@ impl<'b> Machine<'b> {
         let object = match name.as_str() {
             "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor" => self.tensor(arguments)?,
             "torch._utils._rebuild_parameter" => {
-                self.stack.push(*arguments.first().ok_or_else(broken)?);
-                return Ok(());
+                let held = *arguments.first().ok_or_else(broken)?;
+                return self.put(held);
             }
             "collections.OrderedDict" => Object::Dict(Vec::new()),
             // Numbers of NumPy, types and devices: metadata that some trainers add.
