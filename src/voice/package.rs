@@ -36,6 +36,9 @@ const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 const END_RECORD_LEN: usize = 22;
 const DIRECTORY_ENTRY_LEN: usize = 46;
 
+/// Bytes that deflate makes of one at most: a copy of 258 takes two bits.
+const DEFLATE_MOST: usize = 1_032;
+
 /// A zip archive in memory.
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
@@ -431,6 +434,14 @@ fn walk_directory(bytes: &[u8]) -> Result<Vec<String>, VoiceError> {
     for _ in 0..entries {
         if bytes.get(at..at.checked_add(4).ok_or_else(damaged)?) != Some(b"PK\x01\x02") {
             return Err(damaged());
+        }
+        let packed = u32_at(at + 20).ok_or_else(damaged)? as usize;
+        let unpacked = u32_at(at + 24).ok_or_else(damaged)? as usize;
+        let is_stored = u16_at(at + 10).ok_or_else(damaged)? == 0;
+        // Memory is taken by the second number, so it must not be larger than the first can explain.
+        let most = if is_stored { packed } else { packed.saturating_mul(DEFLATE_MOST) };
+        if packed > bytes.len() || unpacked > most {
+            return Err(VoiceError::container("an entry claims to be larger than it can be"));
         }
         let name_len = usize::from(u16_at(at + 28).ok_or_else(damaged)?);
         let extra_len = usize::from(u16_at(at + 30).ok_or_else(damaged)?);
