@@ -89,8 +89,8 @@ impl Tensors {
     ) -> Result<(), ImportError> {
         let outside = || ImportError::damaged("a tensor reaches beyond its data");
         let count = elements(&shape, self.data.len()).ok_or_else(outside)?;
-        let end = count.checked_mul(float.bytes()).and_then(|len| len.checked_add(start)).ok_or_else(outside)?;
-        if end > self.data.len() {
+        let len = count.checked_mul(float.bytes()).ok_or_else(outside)?;
+        if start.checked_add(len).is_none_or(|end| end > self.data.len()) {
             return Err(outside());
         }
         if self.entries.len() >= MAX_ARRAYS {
@@ -98,6 +98,19 @@ impl Tensors {
         }
         self.entries.insert(name.to_owned(), Entry { float, shape, start });
         Ok(())
+    }
+
+    /// Checks what all arrays have together, each by itself. They may lie over each other, as tied weights do; without a
+    /// limit a small file would be written as a huge one.
+    ///
+    /// # Errors
+    /// [`ImportError::Damaged`].
+    pub(crate) fn check_total(&self) -> Result<(), ImportError> {
+        let total = self.entries.values().fold(0_usize, |sum, entry| sum.saturating_add(self.bytes(entry).len()));
+        match total > 2 * self.data.len() {
+            true => Err(ImportError::damaged("its tensors are larger than the file")),
+            false => Ok(()),
+        }
     }
 
     /// Appends bytes and gives their place.
@@ -198,7 +211,7 @@ impl Tensors {
             }
             self.add(&name, line.dtype, line.shape, base + start)?;
         }
-        Ok(())
+        self.check_total()
     }
 }
 

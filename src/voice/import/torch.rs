@@ -100,6 +100,7 @@ impl TorchFile {
             };
             tensors.add(name, float, view.shape.clone(), start)?;
         }
+        tensors.check_total()?;
         Ok(tensors)
     }
 }
