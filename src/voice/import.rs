@@ -61,16 +61,26 @@ pub const RVC_EXTENSIONS: [&str; 2] = ["pth", "onnx"];
 /// Any [`ImportError`].
 pub fn import_rvc(path: &Path, index: Option<&Path>) -> Result<Voice, ImportError> {
     let bytes = read_file(path)?;
-    let id = VoiceId::of(&bytes);
     let is_graph = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+    let index = index.map(read_file).transpose()?;
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    rvc_from_bytes(&stem, is_graph, bytes, index.as_deref())
+}
+
+/// [`import_rvc`] with the contents of the files. `stem` is the name of the file, `is_graph` whether it is an exported
+/// graph.
+///
+/// # Errors
+/// Any [`ImportError`].
+pub fn rvc_from_bytes(stem: &str, is_graph: bool, bytes: Vec<u8>, index: Option<&[u8]>) -> Result<Voice, ImportError> {
+    let id = VoiceId::of(&bytes);
     let generator = match is_graph {
         true => Generator::Graph(ForeignGraph::read(bytes)?),
         false => Generator::Weights(Checkpoint::read(bytes)?),
     };
-    let index = index.map(|path| faiss::RetrievalIndex::read(&read_file(path)?)).transpose()?;
+    let index = index.map(faiss::RetrievalIndex::read).transpose()?;
     let voice = RvcVoice { generator, index };
     voice.validate()?;
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name: String = stem.chars().filter(|c| !c.is_control()).take(100).collect();
     let name = if name.trim().is_empty() { "RVC voice".to_owned() } else { name };
     Ok(Voice::from_rvc(id, manifest(name, &voice), voice))
