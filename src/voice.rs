@@ -316,7 +316,9 @@ impl Voice {
 
 /// Several lines in plain words about a voice or singer file.
 fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Signature) -> String {
-    let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { text.to_owned() };
+    // A text of several lines could pretend to be the lines below it.
+    let one_line = |text: &str| text.replace(char::is_control, " ");
+    let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { one_line(text) };
     let consent = match &manifest.consent {
         None => "no record: origin unknown".to_owned(),
         Some(consent) => {
@@ -327,7 +329,7 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Si
             };
             let date = consent.date.as_ref().map(|date| format!(" ({date})")).unwrap_or_default();
             let recordings = consent.recordings_sha256.as_ref().map(|hash| format!("\n  recordings   {hash}"));
-            format!("{ground}{date}: {}{}", consent.statement, recordings.unwrap_or_default())
+            format!("{ground}{date}: {}{}", one_line(&consent.statement), recordings.unwrap_or_default())
         }
     };
     let extras: Vec<&str> =
@@ -337,7 +339,7 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Si
     let [low, high] = manifest.range_hz;
     [
         format!("{} ({})", manifest.name, manifest.kind.as_str()),
-        manifest.description.clone(),
+        one_line(&manifest.description),
         format!("  id           {id}"),
         format!("  format       {}.{}, engine {}", manifest.format.major, manifest.format.minor, manifest.engine),
         format!("  content      {}", or_unknown(&manifest.content_space)),

@@ -112,12 +112,38 @@ pub enum VoiceError {
 
 impl VoiceError {
     /// A damaged archive, with the reason in words.
-    pub(crate) fn container(reason: impl Into<String>) -> Self {
-        Self::Container { reason: reason.into() }
+    pub(crate) fn container(reason: impl AsRef<str>) -> Self {
+        Self::Container { reason: presentable(reason.as_ref()) }
     }
 
     /// An invalid manifest, with the reason in words.
-    pub(crate) fn manifest(reason: impl Into<String>) -> Self {
-        Self::Manifest { reason: reason.into() }
+    pub(crate) fn manifest(reason: impl AsRef<str>) -> Self {
+        Self::Manifest { reason: presentable(reason.as_ref()) }
+    }
+}
+
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 600;
+
+/// A text without control characters and of bounded length: reasons quote names out of hostile files, and are shown in
+/// terminals.
+pub(super) fn presentable(text: &str) -> String {
+    let mut plain: String = text.chars().filter(|c| !c.is_control()).take(MAX_REASON_CHARS + 1).collect();
+    if let Some((cut, _)) = plain.char_indices().nth(MAX_REASON_CHARS) {
+        plain.truncate(cut);
+        plain.push('…');
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_of_bounded_length() {
+        assert_eq!(presentable("`a\u{1b}[2J\n` é"), "`a[2J` é");
+        assert_eq!(presentable(&"é".repeat(600)), "é".repeat(600));
+        assert_eq!(presentable(&"é".repeat(90_000)).chars().count(), 601);
     }
 }

@@ -242,7 +242,8 @@ impl Manifest {
     /// [`VoiceError::UnknownEngine`], or [`VoiceError::Manifest`] with the reason.
     pub fn validate(&self) -> Result<(), VoiceError> {
         if self.engine != ENGINE_NATIVE && self.engine != ENGINE_RVC {
-            return Err(VoiceError::UnknownEngine { engine: self.engine.chars().take(MAX_NAME_CHARS).collect() });
+            let shown = self.engine.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS);
+            return Err(VoiceError::UnknownEngine { engine: shown.collect() });
         }
         if self.format.major == 0 {
             return Err(VoiceError::manifest("format version 0 does not exist"));

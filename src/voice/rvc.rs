@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::VoiceError;
+use super::error::presentable;
+use super::import::checkpoint::NOTES;
 use super::import::faiss::RetrievalIndex;
 use super::import::onnx::OnnxOutline;
 use super::import::{Checkpoint, ImportError, RvcConfig};
@@ -189,7 +191,10 @@ impl RvcVoice {
                 for (path, _) in PARTS {
                     weights.read(&package.take_bytes(path)?)?;
                 }
-                Generator::Weights(Checkpoint { config, weights, notes: stored.notes })
+                // Others could pretend to be what Coffre says about the voice.
+                let known = stored.notes.into_iter().filter(|(key, _)| NOTES.contains(&key.as_str()));
+                let notes = known.take(NOTES.len()).map(|(key, text)| (key, presentable(&text))).collect();
+                Generator::Weights(Checkpoint { config, weights, notes })
             }
             None => Generator::Graph(ForeignGraph::read(package.take_bytes(GRAPH)?)?),
         };

@@ -10,6 +10,10 @@ use super::pickle::{Object, Pickle};
 use super::torch::TorchFile;
 use crate::voice::tensors::Tensors;
 
+/// What a file may say about itself.
+pub(crate) const NOTES: [&str; 7] =
+    ["author", "info", "epoch", "step", "creation_date", "embedder_model", "dataset_length"];
+
 /// Which content features a voice was trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -275,12 +279,11 @@ fn read_config(pickle: &Pickle) -> Result<RvcConfig, ImportError> {
 }
 
 fn read_notes(pickle: &Pickle) -> Vec<(String, String)> {
-    let keys = ["author", "info", "epoch", "step", "creation_date", "embedder_model", "dataset_length"];
     let value = |key: &str| match pickle.entry(pickle.root(), key)? {
         Object::Text(text) => Some(text.chars().filter(|c| !c.is_control()).take(100).collect()),
         Object::Int(value) => Some(value.to_string()),
         Object::Float(value) => Some(value.to_string()),
         _ => None,
     };
-    keys.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).filter(|(_, text)| !text.is_empty()).collect()
+    NOTES.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).filter(|(_, text)| !text.is_empty()).collect()
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with a file of another program, said so that the user knows what to do.
 
+use crate::voice::error::presentable;
+
 /// Why a foreign file was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
@@ -60,12 +62,12 @@ pub enum ImportError {
 
 impl ImportError {
     /// A damaged file, with the reason in words.
-    pub(crate) fn damaged(reason: impl Into<String>) -> Self {
-        Self::Damaged { reason: reason.into() }
+    pub(crate) fn damaged(reason: impl AsRef<str>) -> Self {
+        Self::Damaged { reason: presentable(reason.as_ref()) }
     }
 
     /// Something else than what was asked for, with the remedy.
-    pub(crate) fn unsupported(reason: impl Into<String>) -> Self {
-        Self::Unsupported { reason: reason.into() }
+    pub(crate) fn unsupported(reason: impl AsRef<str>) -> Self {
+        Self::Unsupported { reason: presentable(reason.as_ref()) }
     }
 }
