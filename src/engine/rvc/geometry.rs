@@ -64,7 +64,7 @@ impl Geometry {
         GUARD + self.block + self.crossfade + self.margin
     }
 
-    /// Frames of these whose sound is made: what is heard or faded from, and [`SPARE`] after it. The decoder sees the
+    /// Frames of these whose sound is made: what is heard or faded from, and `SPARE` after it. The decoder sees the
     /// others as far as they matter for these.
     pub fn made(&self) -> usize {
         GUARD + self.block + self.crossfade + self.margin.min(SPARE)
