@@ -62,7 +62,7 @@ pub struct Improved {
     pub voice: Voice,
     /// Share of the work that an earlier run had done.
     pub resumed_at: f32,
-    /// Why mix mode was not taught the voice.
+    /// Why mix mode learned no more of the voice.
     pub not_adapted: Option<String>,
 }
 
@@ -71,8 +71,8 @@ impl Improved {
     pub fn warn(&self) {
         if let Some(reason) = &self.not_adapted {
             eprintln!(
-                "coffre: mix mode was not taught this voice: {reason}. With `coffre clone --improve`, or from a voice made \
-                 with --keep-recordings, it comes nearer"
+                "coffre: mix mode learned no more of this voice: {reason}. With `coffre clone --improve`, or from a voice \
+                 made with --keep-recordings, it comes nearer"
             );
         }
     }

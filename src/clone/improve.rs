@@ -7,13 +7,14 @@
 //!   is fitted on pairs of nearest frames of the voice and of the population, the pairs are looked for anew with the mapped
 //!   keys, and so on (`align`).
 //! - At the default likeness a share of the bank's own word is mixed into its difference to the singer's.
-//! - The refiner of mix mode is taught the voice on its recordings, which are converted there and back (`adapt`).
+//! - The refiner of mix mode is taught the voice on its recordings, which are converted there and back (`adapt`): more
+//!   thoroughly than when the voice was made.
 //!
 //! The work is cut into steps of some milliseconds, so that whoever runs it can stop, keep what was done and go on
 //! later: [`checkpoint`] in files, [`job`] for the editor. The result is a second file that names the first one;
 //! the first stays as it is. Off the audio thread only.
 
-mod adapt;
+pub(super) mod adapt;
 mod align;
 pub mod checkpoint;
 pub mod job;
@@ -134,7 +135,7 @@ impl Improvement {
         }
     }
 
-    /// Why the refiner is not taught this voice; `None` where it is. The rest is done all the same.
+    /// Why the refiner learns no more of this voice; `None` where it does. The rest is done all the same.
     pub fn not_adapted(&self) -> Option<&str> {
         self.not_adapted.as_deref()
     }
@@ -167,11 +168,13 @@ impl Improvement {
             f0_hz: bank.f0_hz(at),
         };
         let frames: Vec<BankFrame> = (0..bank.len()).map(frame).collect();
+        let parts = self.voice.parts();
         let parts = VoiceParts {
             bank: Bank::quantise(&frames),
             absolute_share: ABSOLUTE_SHARE,
-            adaptation: self.adapting.as_ref().and_then(Adapting::finish),
-            ..self.voice.parts()
+            // A voice that was just made has a first one.
+            adaptation: self.adapting.as_ref().and_then(Adapting::finish).or(parts.adaptation),
+            ..parts
         };
         let old = self.voice.manifest().clone();
         let manifest = Manifest {

@@ -8,25 +8,28 @@
 //!
 //! Each half of the recordings comes back through a voice made of the other one, which has not heard it. The fit is
 //! linear, so that its result is the same everywhere and costs no training; a ridge holds it near "no change".
-//! Cut into steps of some milliseconds, but for making a half's voice, which takes a second. Off the audio thread only.
+//! Cut into steps of some milliseconds, but for making a half's voice, which takes a second. A new voice gets a first fit
+//! from little of its recordings at once ([`quick`]). Off the audio thread only.
 
 mod compare;
+mod passage;
+pub(in crate::clone) mod quick;
 mod sums;
 
 use std::sync::Arc;
 
 use crate::audio_file::AudioReader;
-use crate::clone::features::{FeatureExtractor, FeatureFrame, encode};
+use crate::clone::features::FeatureFrame;
 use crate::clone::{CloneOptions, voice_from_features};
 use crate::engine::content::ContentEncoder;
-use crate::engine::native::NativeEngine;
-use crate::engine::native::refine::{RefineGraph, describe};
-use crate::engine::profile::{LearnFrame, ProfileLearner, SourceProfile};
-use crate::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
+use crate::engine::native::refine::{RefineGraph, VOICE_LEN, describe};
+use crate::engine::profile::SourceProfile;
+use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode};
 use crate::onnx::Runtime;
-use crate::voice::{Adaptation, Library, Voice};
+use crate::voice::{Adaptation, Library, MeanShapes, Voice};
 
 use compare::Comparison;
+use passage::{Hearing, Passage, STEP_HOPS};
 pub(super) use sums::Sums;
 
 /// Least recordings, in samples: each half has to make a voice of its own.
@@ -54,22 +57,22 @@ pub(super) const TURNS: usize = 2 * BACK_LIKENESS.len();
 /// Largest transposition to another voice, in semitones.
 const MAX_SHIFT_ST: f32 = 12.0;
 
-/// Hops of one step.
-const STEP_HOPS: usize = 10;
-
-/// Frames of this loudness teach what a singer sounds like: natural-log power, the engine's own -50 dBFS.
-const LEARN_FLOOR: f32 = -12.0;
+/// What the work on a voice's adaptation goes by.
+#[derive(Debug)]
+struct Plan {
+    runtime: &'static Runtime,
+    /// The voice's median F0 in Hz.
+    median_f0_hz: f32,
+    described: [f32; VOICE_LEN],
+    space: String,
+    others: Vec<Arc<Voice>>,
+    samples: [Arc<[f32]>; 2],
+}
 
 /// Work on a voice's adaptation.
 #[derive(Debug)]
 pub(super) struct Adapting {
-    runtime: &'static Runtime,
-    /// The voice's median F0 in Hz.
-    median_f0_hz: f32,
-    described: [f32; crate::engine::native::refine::VOICE_LEN],
-    space: String,
-    others: Vec<Arc<Voice>>,
-    samples: [Arc<[f32]>; 2],
+    plan: Plan,
     halves: Vec<Half>,
     /// Turns that are done.
     turn: usize,
@@ -105,35 +108,16 @@ impl Adapting {
     /// # Errors
     /// In words, why the voice cannot be adapted.
     pub(super) fn new(voice: &Voice, recordings: Vec<u8>) -> Result<Self, String> {
-        let runtime = Runtime::get().map_err(|error| error.to_string())?;
         let samples = beginning(recordings)?;
         if samples.len() < LEAST_LEN {
             let seconds = samples.len() as f32 / ENGINE_RATE as f32;
             let least = LEAST_LEN as u32 / ENGINE_RATE;
             return Err(format!("its recordings last {seconds:.0} s, and {least} s are needed"));
         }
-        let samples = halves(&samples);
-        let library = Library::scan_folders(&[]);
-        let others = library.voices().filter_map(|entry| entry.load().ok()).filter(|other| other.id() != voice.id());
-        let others: Vec<_> = others.collect();
-        if others.len() < TURNS {
-            return Err("the voices that come with Coffre are not there".to_owned());
-        }
-        let graph = RefineGraph::for_any(runtime).map_err(|error| error.to_string())?;
-        let mut adapting = Self {
-            runtime,
-            median_f0_hz: voice.median_f0_hz(),
-            described: describe(voice.shapes()),
-            space: graph.hidden_space().to_owned(),
-            others,
-            samples,
-            halves: Vec::new(),
-            turn: 0,
-            stage: Stage::Done,
-            sums: Sums::new(),
-        };
-        adapting.stage = Stage::Half(adapting.hearing(adapting.samples[0].clone())?);
-        Ok(adapting)
+        let mut plan = Plan::new(voice.shapes(), voice.median_f0_hz(), &samples)?;
+        plan.others.retain(|other| other.id() != voice.id());
+        let stage = Stage::Half(plan.hearing(plan.samples[0].clone())?);
+        Ok(Self { plan, halves: Vec::new(), turn: 0, stage, sums: Sums::new() })
     }
 
     /// Share of the work that is done, in `0.0..=1.0`.
@@ -172,9 +156,9 @@ impl Adapting {
                     Stage::Half(hearing)
                 } else {
                     let (frames, profile) = hearing.finish();
-                    self.halves.push(half(frames, profile, self.content()?.space())?);
-                    match self.samples.get(self.halves.len()) {
-                        Some(samples) => Stage::Half(self.hearing(samples.clone())?),
+                    self.halves.push(half(frames, profile, self.plan.content()?.space())?);
+                    match self.plan.samples.get(self.halves.len()) {
+                        Some(samples) => Stage::Half(self.plan.hearing(samples.clone())?),
                         None => self.next_turn()?,
                     }
                 };
@@ -182,7 +166,7 @@ impl Adapting {
             Stage::Away(mut passage) => {
                 self.stage = match passage.step()? {
                     true => Stage::Away(passage),
-                    false => Stage::Learn(self.hearing(passage.output())?),
+                    false => Stage::Learn(self.plan.hearing(passage.output())?),
                 };
             }
             Stage::Learn(mut hearing) => {
@@ -191,19 +175,14 @@ impl Adapting {
                 } else {
                     let away = hearing.samples.clone();
                     let (_, profile) = hearing.finish();
-                    let (half, leg) = (self.turn % 2, self.turn / 2);
-                    let params = self.params(-self.shift_st(), BACK_LIKENESS[leg]);
-                    Stage::Back(self.passage(away, profile, &self.halves[1 - half].voice, params)?)
+                    Stage::Back(self.plan.back(self.turn, away, profile, &self.halves)?)
                 };
             }
             Stage::Back(mut passage) => {
                 self.stage = if passage.step()? {
                     Stage::Back(passage)
                 } else {
-                    let graph = RefineGraph::for_any(self.runtime).map_err(|error| error.to_string())?;
-                    let wanted = self.samples[self.turn % 2].clone();
-                    let comparison = Comparison::new(graph, &self.described, passage.output(), wanted, LEVEL);
-                    Stage::Compare(Box::new(comparison))
+                    Stage::Compare(Box::new(self.plan.comparison(self.turn, passage.output())?))
                 };
             }
             Stage::Compare(mut comparison) => {
@@ -221,40 +200,71 @@ impl Adapting {
 
     /// What was learned; `None` when it leaves the fit open.
     pub(super) fn finish(&self) -> Option<Adaptation> {
-        Adaptation::new(&self.space, self.sums.solve()?)
+        Adaptation::new(&self.plan.space, self.sums.solve()?)
     }
 
     fn next_turn(&self) -> Result<Stage, String> {
-        if self.turn >= TURNS {
-            return Ok(Stage::Done);
+        match self.turn < TURNS {
+            true => Ok(Stage::Away(self.plan.away(self.turn, &self.halves)?)),
+            false => Ok(Stage::Done),
         }
-        let half = self.turn % 2;
-        let (samples, profile) = (self.samples[half].clone(), self.halves[half].profile.clone());
-        let params = self.params(self.shift_st(), 1.0);
-        Ok(Stage::Away(self.passage(samples, profile, self.other(), params)?))
+    }
+}
+
+impl Plan {
+    /// For a voice with these mean shapes and this median F0 in Hz.
+    fn new(shapes: &MeanShapes, median_f0_hz: f32, samples: &[f32]) -> Result<Self, String> {
+        let runtime = Runtime::get().map_err(|error| error.to_string())?;
+        let library = Library::scan_folders(&[]);
+        let others: Vec<_> = library.voices().filter_map(|entry| entry.load().ok()).collect();
+        if others.len() <= TURNS {
+            return Err("the voices that come with Coffre are not there".to_owned());
+        }
+        let graph = RefineGraph::for_any(runtime).map_err(|error| error.to_string())?;
+        Ok(Self {
+            runtime,
+            median_f0_hz,
+            described: describe(shapes),
+            space: graph.hidden_space().to_owned(),
+            others,
+            samples: halves(samples),
+        })
+    }
+
+    /// The way of a half to the voice between.
+    fn away(&self, turn: usize, halves: &[Half]) -> Result<Passage, String> {
+        let half = turn % 2;
+        let (samples, profile) = (self.samples[half].clone(), halves[half].profile.clone());
+        self.passage(samples, profile, self.other(turn), params(self.shift_st(turn), 1.0))
+    }
+
+    /// The way back of what came of it, to the voice of the other half.
+    fn back(
+        &self,
+        turn: usize,
+        away: Arc<[f32]>,
+        profile: Arc<SourceProfile>,
+        halves: &[Half],
+    ) -> Result<Passage, String> {
+        let params = params(-self.shift_st(turn), BACK_LIKENESS[turn / 2]);
+        self.passage(away, profile, &halves[1 - turn % 2].voice, params)
+    }
+
+    fn comparison(&self, turn: usize, back: Arc<[f32]>) -> Result<Comparison, String> {
+        let graph = RefineGraph::for_any(self.runtime).map_err(|error| error.to_string())?;
+        Ok(Comparison::new(graph, &self.described, back, self.samples[turn % 2].clone(), LEVEL))
     }
 
     /// The voice between, in this turn.
-    fn other(&self) -> &Arc<Voice> {
+    fn other(&self, turn: usize) -> &Arc<Voice> {
         // They lie in the order of their names: low and high, women and men, invented ones among them.
-        &self.others[self.turn * self.others.len() / TURNS]
+        &self.others[turn * self.others.len() / TURNS]
     }
 
     /// Semitones to the voice between: whole ones, as to any voice.
-    fn shift_st(&self) -> f32 {
-        let shift = 12.0 * (self.other().median_f0_hz() / self.median_f0_hz).log2();
+    fn shift_st(&self, turn: usize) -> f32 {
+        let shift = 12.0 * (self.other(turn).median_f0_hz() / self.median_f0_hz).log2();
         if shift.is_finite() { shift.round().clamp(-MAX_SHIFT_ST, MAX_SHIFT_ST) } else { 0.0 }
-    }
-
-    fn params(&self, transpose_st: f32, likeness: f32) -> HopParams {
-        HopParams {
-            transpose_st,
-            likeness,
-            auto_register: false,
-            gate_db: -100.0,
-            is_marked: false,
-            ..HopParams::default()
-        }
     }
 
     fn content(&self) -> Result<ContentEncoder, String> {
@@ -272,10 +282,18 @@ impl Adapting {
         voice: &Arc<Voice>,
         params: HopParams,
     ) -> Result<Passage, String> {
-        let mut engine = NativeEngine::new(Mode::Mix, Some(self.content()?), profile);
-        engine.stop_learning();
-        engine.set_voice(params.voice_slot, Some(voice.clone()));
-        Ok(Passage { engine: Box::new(engine), input, params, output: Vec::new(), position: 0 })
+        Ok(Passage::new(self.content()?, input, profile, voice, params))
+    }
+}
+
+fn params(transpose_st: f32, likeness: f32) -> HopParams {
+    HopParams {
+        transpose_st,
+        likeness,
+        auto_register: false,
+        gate_db: -100.0,
+        is_marked: false,
+        ..HopParams::default()
     }
 }
 
@@ -302,102 +320,6 @@ fn half(frames: Vec<FeatureFrame>, profile: Arc<SourceProfile>, space: &str) -> 
     let bytes = voice_from_features(&mut [frames], space, &options).map_err(|error| error.to_string())?;
     let voice = Voice::from_bytes(&bytes).map_err(|error| error.to_string())?;
     Ok(Half { voice: Arc::new(voice), profile })
-}
-
-/// A sound on its way to features and a singer's profile.
-#[derive(Debug)]
-struct Hearing {
-    samples: Arc<[f32]>,
-    position: usize,
-    extractor: FeatureExtractor,
-    content: ContentEncoder,
-    frames: Vec<FeatureFrame>,
-    learner: ProfileLearner,
-}
-
-impl Hearing {
-    fn new(samples: Arc<[f32]>, content: ContentEncoder) -> Self {
-        Self {
-            samples,
-            position: 0,
-            extractor: FeatureExtractor::new(),
-            content,
-            frames: Vec::new(),
-            learner: ProfileLearner::new(LEARN_FLOOR),
-        }
-    }
-
-    fn progress(&self) -> f32 {
-        self.position as f32 / self.samples.len().max(1) as f32
-    }
-
-    fn step(&mut self) -> Result<bool, String> {
-        let end = (self.position + STEP_HOPS * HOP_LEN).min(self.samples.len());
-        let mut analysed = Vec::new();
-        self.extractor.push(&self.samples[self.position..end], &mut analysed);
-        self.position = end;
-        if end == self.samples.len() {
-            self.extractor.end(&mut analysed);
-        }
-        let mut frames = encode(&analysed, Some(&mut self.content)).map_err(|error| error.to_string())?;
-        for frame in &frames {
-            self.learner.push(&LearnFrame {
-                f0_hz: frame.f0_hz,
-                loudness: frame.loudness,
-                envelope: &frame.envelope,
-                key: frame.key.as_deref(),
-            });
-        }
-        self.frames.append(&mut frames);
-        Ok(end < self.samples.len())
-    }
-
-    fn finish(self) -> (Vec<FeatureFrame>, Arc<SourceProfile>) {
-        let learned = self.learner.finish_early(self.content.space());
-        (self.frames, learned.map_or_else(SourceProfile::population, Arc::new))
-    }
-}
-
-/// A sound on its way through the engine, without the refiner.
-struct Passage {
-    engine: Box<NativeEngine>,
-    input: Arc<[f32]>,
-    params: HopParams,
-    output: Vec<f32>,
-    /// Samples put in so far.
-    position: usize,
-}
-
-impl std::fmt::Debug for Passage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Passage({} of {})", self.position, self.input.len())
-    }
-}
-
-impl Passage {
-    fn progress(&self) -> f32 {
-        self.position as f32 / (self.input.len() + self.engine.latency_len()) as f32
-    }
-
-    fn step(&mut self) -> Result<bool, String> {
-        for _ in 0..STEP_HOPS {
-            let mut hop = [0.0; HOP_LEN];
-            let rest = &self.input[self.position.min(self.input.len())..];
-            let len = rest.len().min(HOP_LEN);
-            hop[..len].copy_from_slice(&rest[..len]);
-            let mut output = [0.0; HOP_LEN];
-            self.engine.process_hop(&self.params, &hop, &mut output).map_err(|error| error.to_string())?;
-            self.output.extend(output);
-            self.position += HOP_LEN;
-        }
-        Ok(self.output.len() < self.input.len() + self.engine.latency_len())
-    }
-
-    /// What came out, sample by sample beside the input.
-    fn output(self) -> Arc<[f32]> {
-        let from = self.engine.latency_len();
-        self.output[from..from + self.input.len()].into()
-    }
 }
 
 /// Two halves of recordings, in pieces that alternate and end where it is quiet.
@@ -481,6 +403,11 @@ mod tests {
         assert!(resumed.finish().expect("a file") == whole);
         let mut other = Improvement::new(&bytes).expect("a voice");
         assert!(!other.take_up(&kept), "without recordings there are no sums to go on with");
+        let first = Voice::from_bytes(&bytes).expect("readable");
+        let first = first.adaptation().expect("a little was learned when the voice was made");
+        assert_ne!(first, adaptation);
+        let other = Voice::from_bytes(&other.finish().expect("a file")).expect("readable");
+        assert_eq!(other.adaptation(), Some(first), "what is known stays");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum Stage {
         id: VoiceId,
         /// The voice it was made from.
         from: VoiceId,
-        /// Why mix mode was not taught the voice.
+        /// Why mix mode learned no more of the voice.
         not_adapted: Option<String>,
     },
     /// None comes out; the reason, with what to do.

@@ -41,6 +41,14 @@ impl Sums {
         self.weight += weight;
     }
 
+    /// Takes all frames of others.
+    pub(crate) fn add(&mut self, others: &Self) {
+        let add = |to: &mut [f64], from: &[f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        add(&mut self.inputs, &others.inputs);
+        add(&mut self.outputs, &others.outputs);
+        self.weight += others.weight;
+    }
+
     /// The map `[ROWS, GAIN_BINS]`; `None` when the frames leave it open.
     pub(crate) fn solve(&self) -> Option<Vec<f32>> {
         if self.weight <= 0.0 {
@@ -129,6 +137,10 @@ mod tests {
             }
         }
         assert_eq!(map[9 * GAIN_BINS], 0.0);
+        let mut twice = sums.clone();
+        twice.add(&sums);
+        let same = twice.solve().expect("as many");
+        assert!(map.iter().zip(same).all(|(one, two)| (one - two).abs() < 1e-6));
         let values: Vec<f64> = sums.values().collect();
         assert_eq!(Sums::from_values(&values).expect("its own"), sums);
         assert!(Sums::from_values(&values[1..]).is_none());
