@@ -284,7 +284,7 @@ impl Voice {
         self.absolute_share
     }
 
-    /// What the refiner of mix mode was taught about this voice; only an improved voice has it.
+    /// What the refiner of mix mode was taught about this voice; clones have it, unless their recordings were short.
     pub fn adaptation(&self) -> Option<&Adaptation> {
         self.adaptation.as_ref()
     }

@@ -7,6 +7,9 @@ use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN, ROWS};
 const RIDGE: f64 = 0.05;
 const RIDGE_OF_CONSTANT: f64 = 0.001;
 
+/// Weight of "no change" besides, in frames: few of them say little.
+const PRIOR: f64 = 100.0;
+
 /// Sums over weighted frames.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sums {
@@ -57,7 +60,8 @@ impl Sums {
         let mut lower = self.inputs.clone();
         let at = |row: usize, column: usize| row * ROWS + column;
         for n in 0..ROWS {
-            lower[at(n, n)] += self.weight * if n < HIDDEN_LEN { RIDGE } else { RIDGE_OF_CONSTANT };
+            lower[at(n, n)] +=
+                if n < HIDDEN_LEN { RIDGE * self.weight + PRIOR } else { RIDGE_OF_CONSTANT * self.weight };
         }
         // Cholesky, in place, and two substitutions.
         for row in 0..ROWS {
@@ -120,7 +124,7 @@ mod tests {
             let mut hidden: [f32; HIDDEN_LEN] = std::array::from_fn(|_| 1.7 * number());
             hidden[9] = 0.0;
             let missing = std::array::from_fn(|bin| 0.3 * hidden[bin % 4] - 0.1);
-            sums.push(&hidden, &missing, 0.5);
+            sums.push(&hidden, &missing, 1.0);
         }
         let map = sums.solve().expect("enough frames");
         for bin in [0, 5, 240] {
@@ -132,7 +136,7 @@ mod tests {
                 } else {
                     0.0
                 };
-                // The ridge takes a twentieth.
+                // The ridge takes a little.
                 assert!((map[row * GAIN_BINS + bin] - expected).abs() < 0.03, "{row} {bin}");
             }
         }
