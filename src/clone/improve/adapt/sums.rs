@@ -143,8 +143,8 @@ mod tests {
         assert_eq!(map[9 * GAIN_BINS], 0.0);
         let mut twice = sums.clone();
         twice.add(&sums);
-        let same = twice.solve().expect("as many");
-        assert!(map.iter().zip(same).all(|(one, two)| (one - two).abs() < 1e-6));
+        let surer = twice.solve().expect("as many");
+        assert!((surer[0] - 0.3).abs() < (map[0] - 0.3).abs(), "more frames are believed more");
         let values: Vec<f64> = sums.values().collect();
         assert_eq!(Sums::from_values(&values).expect("its own"), sums);
         assert!(Sums::from_values(&values[1..]).is_none());
