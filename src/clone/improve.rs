@@ -18,6 +18,7 @@ pub(super) mod adapt;
 mod align;
 pub mod checkpoint;
 pub mod job;
+mod least_squares;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::least_squares;
 use crate::engine::profile::SourceProfile;
 use crate::engine::retrieval::Retriever;
 use crate::voice::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
@@ -78,32 +79,10 @@ impl Sums {
             self.inputs[n][n] += ridge;
             self.outputs[n][n] += ridge;
         }
-        let lower = &mut self.inputs;
-        // Cholesky, in place, and two substitutions.
-        for row in 0..INPUTS {
-            for column in 0..=row {
-                let known: f64 = (0..column).map(|n| lower[row][n] * lower[column][n]).sum();
-                let rest = lower[row][column] - known;
-                lower[row][column] = match row == column {
-                    true if rest > 0.0 => rest.sqrt(),
-                    true => return None,
-                    false => rest / lower[column][column],
-                };
-            }
+        if !least_squares::solve(self.inputs.as_flattened_mut(), self.outputs.as_flattened_mut(), INPUTS) {
+            return None;
         }
-        let mut map = KeyMap::none();
-        for column in 0..KEY_LEN {
-            let mut x: [f64; INPUTS] = std::array::from_fn(|row| self.outputs[row][column]);
-            for row in 0..INPUTS {
-                let known: f64 = (0..row).map(|n| lower[row][n] * x[n]).sum();
-                x[row] = (x[row] - known) / lower[row][row];
-            }
-            for row in (0..INPUTS).rev() {
-                let known: f64 = (row + 1..INPUTS).map(|n| lower[n][row] * x[n]).sum();
-                x[row] = (x[row] - known) / lower[row][row];
-            }
-            x.iter().enumerate().for_each(|(row, value)| map.0[row][column] = *value as f32);
-        }
+        let map = KeyMap(Box::new(self.outputs.map(|row| row.map(|value| value as f32))));
         map.0.iter().flatten().all(|value| value.is_finite()).then_some(map)
     }
 }

@@ -1,5 +1,6 @@
 //! Least squares for an adaptation: sums over frames, and the solution. Knows nothing of sounds.
 
+use crate::clone::improve::least_squares;
 use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN, ROWS};
 
 /// Weight of "no change" against each unit of the frames' weight: hidden values are of the order of 1. The constant is
@@ -57,37 +58,15 @@ impl Sums {
         if self.weight <= 0.0 {
             return None;
         }
-        let mut lower = self.inputs.clone();
-        let at = |row: usize, column: usize| row * ROWS + column;
+        let (mut inputs, mut outputs) = (self.inputs.clone(), self.outputs.clone());
         for n in 0..ROWS {
-            lower[at(n, n)] +=
+            inputs[n * ROWS + n] +=
                 if n < HIDDEN_LEN { RIDGE * self.weight + PRIOR } else { RIDGE_OF_CONSTANT * self.weight };
         }
-        // Cholesky, in place, and two substitutions.
-        for row in 0..ROWS {
-            for column in 0..=row {
-                let known: f64 = (0..column).map(|n| lower[at(row, n)] * lower[at(column, n)]).sum();
-                let rest = lower[at(row, column)] - known;
-                lower[at(row, column)] = match row == column {
-                    true if rest > 0.0 => rest.sqrt(),
-                    true => return None,
-                    false => rest / lower[at(column, column)],
-                };
-            }
+        if !least_squares::solve(&mut inputs, &mut outputs, ROWS) {
+            return None;
         }
-        let mut map = vec![0.0; ROWS * GAIN_BINS];
-        for bin in 0..GAIN_BINS {
-            let mut x: [f64; ROWS] = std::array::from_fn(|row| self.outputs[row * GAIN_BINS + bin]);
-            for row in 0..ROWS {
-                let known: f64 = (0..row).map(|n| lower[at(row, n)] * x[n]).sum();
-                x[row] = (x[row] - known) / lower[at(row, row)];
-            }
-            for row in (0..ROWS).rev() {
-                let known: f64 = (row + 1..ROWS).map(|n| lower[at(n, row)] * x[n]).sum();
-                x[row] = (x[row] - known) / lower[at(row, row)];
-            }
-            x.iter().enumerate().for_each(|(row, value)| map[row * GAIN_BINS + bin] = *value as f32);
-        }
+        let map: Vec<f32> = outputs.iter().map(|&value| value as f32).collect();
         map.iter().all(|value| value.is_finite()).then_some(map)
     }
 
