@@ -46,7 +46,8 @@ impl Improvement {
         self.alignment.round() + self.adapting.as_ref().map_or(0, |adapting| adapting.kept().0)
     }
 
-    /// Keeps the rounds and turns that are done.
+    /// Keeps the rounds and turns that are done. To be called when [`Improvement::rounds`] has just grown: in the middle of a
+    /// turn's comparison the sums hold a part of it, which would count twice.
     ///
     /// # Errors
     /// [`VoiceError::Unreadable`] when it cannot be written; the work itself can go on.
