@@ -30,18 +30,18 @@ class Judge:
 
     def __init__(self, clips):
         self.similarity, self.pitch = measure.Similarity(), measure.Pitch()
-        self.words = measure.Words([clip.text for clip in clips if clip.text])
+        self.words = measure.words_by_reader(clips)
 
     def row(self, clip, voice, mode, audio, target, source):
         """Measures of one output. `target` and `source` hold embeddings and what is known of both speakers."""
         embedded = self.similarity.embed(audio)
         to_target, to_source = float(embedded @ target["centre"]), float(embedded @ source["embedding"])
-        row = {"clip": clip.name, "voice": voice, "mode": mode, "native": clip.native, "sex": clip.sex}
+        row = {"clip": clip.name, "voice": voice, "mode": mode, "group": clip.group, "sex": clip.sex}
         row |= {"target": to_target, "source": to_source, "closer": float(to_target > to_source)}
         row |= {"source_target": float(source["embedding"] @ target["centre"]), "target_target": target["own"]}
         row |= measure.quality(audio)
         if clip.text:
-            row["errors"], row["words"] = self.words.errors(audio, clip.text)
+            row["errors"], row["words"] = self.words[clip.group == "readers"].errors(audio, clip.text)
         if mode != "original":
             row |= measure.pitch_error(source["f0"] * 2 ** (source["transpose"] / 12), self.pitch.track(audio))
             row["loudness"] = measure.loudness_error(clip.audio, audio)

@@ -20,7 +20,7 @@ from .__main__ import learn_singers, unit
 TARGETS = ("ls_26", "fdm_remi", "fdm_sonia")
 SECONDS = (5, 10, 30, 60, 300)
 REFERENCE_SECONDS = 45
-KINDS = ("native", "reader", "accented")
+KINDS = ("native", "readers", "accented")
 
 
 def parse():
@@ -35,18 +35,12 @@ def parse():
     return parser.parse_args()
 
 
-def kind(clip):
-    if clip.native:
-        return "native"
-    return "accented" if clip.text else "reader"
-
-
 def chosen_clips(speech):
     """Native clips with text, other LibriSpeech readers of both sexes and accented speakers with text, in turn, so that a run
     that was stopped has seen some of each."""
     judged = [clip for clip in sources.sources(speech) if not clip.speaker.startswith("fdm_")]
-    of = lambda wanted: [clip for clip in judged if kind(clip) == wanted]  # noqa: E731
-    by_sex = [[clip for clip in of("reader") if clip.sex == sex] for sex in "fm"]
+    of = lambda wanted: [clip for clip in judged if clip.group == wanted]  # noqa: E731
+    by_sex = [[clip for clip in of("readers") if clip.sex == sex] for sex in "fm"]
     readers = [clip for pair in zip(*by_sex) for clip in pair]
     native, accented = of("native"), of("accented")
     return [clip for n in range(3) for clip in (native[2 * n], readers[n], native[2 * n + 1], accented[n])]
@@ -102,7 +96,7 @@ def main():
     similarity, pitch = measure.Similarity(), measure.Pitch()
     clips = chosen_clips(speech)
     assert {clip.speaker for clip in clips} | set(TARGETS) <= set(load_split()["judge"])
-    words = measure.Words([clip.text for clip in clips if clip.text])
+    words = measure.words_by_reader(clips)
     targets = {speaker: Target(speech, speaker, similarity, pitch) for speaker in TARGETS}
     profiles = learn_singers(args.coffre, speech, args.out, clips, "Quartz")
     lengths = [f"{n}{mark}" for n in SECONDS for mark in ("", "+") if n in (args.improve if mark else args.seconds or SECONDS)]
@@ -127,11 +121,11 @@ def main():
                 shift = round(12 * np.log2(target.median / median))
                 audio = convert.convert(args.coffre, source, args.out / "out.wav", str(voice), "default", shift, profiles[clip.speaker])
             embedded = similarity.embed(audio)
-            row = {"key": [clip.name, speaker, label], "kind": kind(clip), "own": target.own}
+            row = {"key": [clip.name, speaker, label], "kind": clip.group, "own": target.own}
             row |= {"target": float(embedded @ target.centre), "source_target": float(own @ target.centre)}
             row |= {"closer": float(embedded @ target.centre > embedded @ own)} | measure.quality(audio)
             if clip.text:
-                row["errors"], row["words"] = words.errors(audio, clip.text)
+                row["errors"], row["words"] = words[clip.group == "readers"].errors(audio, clip.text)
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
     report([json.loads(line) for line in results.read_text().splitlines()])
@@ -141,7 +135,7 @@ def report(rows):
     """One line per length: normalised similarity (0 = the source, 1 = the target's own clips), words, quality."""
     order = ["original", *[f"{n}{mark}" for n in SECONDS for mark in ("", "+")]]
     labels = sorted({row["key"][2] for row in rows}, key=lambda l: (order.index(l) if l in order else 99, l))
-    print("| recordings | conversions | normalised | by target | nearer to target | word errors, native / accented | OVRL |")
+    print("| recordings | conversions | normalised | by target | nearer to target | word errors, native / readers / accented | OVRL |")
     print("|---|---|---|---|---|---|---|")
     for label in labels:
         found = [row for row in rows if row["key"][2] == label]
@@ -150,7 +144,7 @@ def report(rows):
         each = [[row for row in found if row["key"][1] == speaker] for speaker in TARGETS]
         by_target = " / ".join(f"{of(rows):.2f}" if rows else "-" for rows in each)
         lost = []
-        for one in ("native", "accented"):
+        for one in KINDS:
             spoken = [row for row in found if row["kind"] == one]
             count = sum(row["words"] for row in spoken)
             lost.append(f"{100 * sum(row['errors'] for row in spoken) / count:.1f}" if count else "-")

@@ -78,6 +78,13 @@ class Words:
         return edit_distance(said, heard), len(said)
 
 
+def words_by_reader(clips):
+    """A recogniser for the readers (`True`) and one for everybody else, so that the words of the ones do not make those of
+    the others harder."""
+    texts = {is_reader: [c.text for c in clips if c.text and (c.group == "readers") == is_reader] for is_reader in (False, True)}
+    return {is_reader: Words(found) for is_reader, found in texts.items()}
+
+
 def unigram(words):
     """ARPA language model with equal probabilities."""
     share = -math.log10(len(words) + 1)

@@ -13,7 +13,8 @@ COLUMNS = {
     "norm": ("norm", "{:.2f}"),
     "closer": ("closer to target %", "{:.0f}"),
     "wer": ("WER native %", "{:.1f}"),
-    "wer_all": ("WER all %", "{:.1f}"),
+    "wer_readers": ("WER readers %", "{:.1f}"),
+    "wer_accented": ("WER accented %", "{:.1f}"),
     "sig": ("SIG", "{:.2f}"),
     "bak": ("BAK", "{:.2f}"),
     "ovr": ("OVR", "{:.2f}"),
@@ -38,8 +39,8 @@ def word_rate(rows):
 def summarise(rows):
     """One line of the table. `norm` is (conv-target - source-target) / (target-target - source-target), of means."""
     line = {"n": len(rows)} | {key: mean([row.get(key) for row in rows]) for key in MEANS}
-    counted = [row for row in rows if "words" in row]
-    line["wer"], line["wer_all"] = word_rate([row for row in counted if row["native"]]), word_rate(counted)
+    for key, group in {"wer": "native", "wer_readers": "readers", "wer_accented": "accented"}.items():
+        line[key] = word_rate([row for row in rows if row["group"] == group])
     if line["target"] is not None:
         start, end = mean([row["source_target"] for row in rows]), mean([row["target_target"] for row in rows])
         line["norm"] = (line["target"] - start) / (end - start)

@@ -16,13 +16,14 @@ REFERENCES = 8
 
 @dataclass
 class Clip:
-    """One utterance at 16 kHz. `text` is set where words can be counted; `native` marks native English with text."""
+    """One utterance at 16 kHz. `text` is set where words can be counted; `group` says whose they are: of the "native"
+    speaker with transcripts, of other native "readers", or "accented"; `None` without text."""
 
     name: str
     speaker: str
     sex: str | None
     text: str | None
-    native: bool
+    group: str | None
     audio: np.ndarray
     row: int
 
@@ -42,7 +43,7 @@ def length(row):
 
 def chosen_rows(rows, quick):
     """The fixed list. Native: 8 clips of 4-12 s of the LibriSpeech speaker with text, from the 31st on (the first ones
-    serve the encoder's validation). Then 8 LibriSpeech speakers without text, 6 accented ones with text, and two clips
+    serve the encoder's validation). Then 8 other LibriSpeech speakers, 6 accented ones with text, and two clips
     of each French reader. `quick` keeps 3, 1, 1 and 1."""
     judge = set(load_split()["judge"])
     of = lambda corpus: [r for r in rows if r["speaker"] in judge and r["corpus"] == corpus]  # noqa: E731
@@ -68,11 +69,14 @@ def chosen_rows(rows, quick):
 def sources(speech, quick=False):
     """The clips to convert, in a fixed order."""
     rows = sorted(chosen_rows(load_rows(speech), quick), key=lambda row: row["row"])
-    return [
-        Clip(f"{row['speaker']}-{row['row']}", row["speaker"], row["sex"], row["text"],
-             row["corpus"] == "librispeech" and bool(row["text"]), audio, row["row"])
-        for row, audio in zip(rows, cut(speech, rows))
-    ]  # fmt: skip
+    texts = json.loads(Path(__file__).with_name("texts.json").read_text())  # of the readers, as they were heard and proofread
+    clips = []
+    for row, audio in zip(rows, cut(speech, rows)):
+        text = row["text"] or texts.get(str(row["row"]))
+        group = ("native" if row["text"] else "readers") if row["corpus"] == "librispeech" else "accented"
+        name = f"{row['speaker']}-{row['row']}"
+        clips.append(Clip(name, row["speaker"], row["sex"], text, group if text else None, audio, row["row"]))
+    return clips
 
 
 def enrolment(speech, speaker, judged):

@@ -31,7 +31,7 @@ class Measures(unittest.TestCase):
         self.assertLess(measure.loudness_error(audio, audio * 0.5), 0.01)
 
     def test_norm_is_the_way_to_the_target(self):
-        row = {"target": 0.7, "source": 0.6, "closer": 1.0, "source_target": 0.5, "target_target": 0.9, "native": True}
+        row = {"target": 0.7, "source": 0.6, "closer": 1.0, "source_target": 0.5, "target_target": 0.9, "group": "native"}
         line = report.summarise([row | {"errors": 1, "words": 4}])
         self.assertAlmostEqual(line["norm"], 0.5)
         self.assertAlmostEqual(line["wer"], 25)
