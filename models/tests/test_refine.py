@@ -18,9 +18,14 @@ def trained():
     """A network whose every part matters, as after training."""
     torch.manual_seed(0)
     network = net.RefineNet().eval()
-    for layer in [network.head, *(block.narrow for block in network.blocks)]:
+    for layer in [network.head, network.phones, *(block.narrow for block in network.blocks)]:
         torch.nn.init.normal_(layer.weight, std=0.05)
     return network
+
+
+def said(frames):
+    """Phones' probabilities, `[1, frames, 40]`."""
+    return torch.softmax(torch.randn(1, frames, net.PHONES, generator=torch.Generator().manual_seed(1)) * 2, 2)
 
 
 def frames_of(samples, seed=0):
@@ -49,26 +54,27 @@ class Features(unittest.TestCase):
 class Network(unittest.TestCase):
     def test_untrained_changes_nothing(self):
         with torch.no_grad():
-            self.assertEqual(float(net.RefineNet()(frames_of(4800), torch.zeros(1, net.VOICE_LEN)).abs().max()), 0)
+            self.assertEqual(float(net.RefineNet()(frames_of(4800), torch.zeros(1, net.VOICE_LEN), said(31)).abs().max()), 0)
 
     def test_gain_depends_on_two_frames_of_future_only(self):
         network, frames, voice = trained(), torch.randn(1, 60, net.FEATURES), torch.randn(1, net.VOICE_LEN)
         changed = frames.clone()
         changed[:, 30:] += 1
+        phones = said(60)
         with torch.no_grad():
-            same = (network(frames, voice) - network(changed, voice)).abs().amax(2)[0] < 1e-6
+            same = (network(frames, voice, phones) - network(changed, voice, phones)).abs().amax(2)[0] < 1e-6
         self.assertTrue(same[:28].all())
         self.assertFalse(same[28])
 
     def test_exported_graph_equals_the_batch_after_its_start(self):
         network, voice = trained(), torch.randn(net.VOICE_LEN)
-        frames = frames_of(160 * 100)
+        frames, phones = frames_of(160 * 100), said(101)
         with torch.no_grad():
-            whole = network(frames, voice[None])[0].numpy()
+            whole = network(frames, voice[None], phones)[0].numpy()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "refine.onnx"
             onnx.save(refine_export.build(network), path)
-            gains = refine_export.stream(path, frames[0].numpy(), voice.numpy())[net.LOOK_AHEAD :]
+            gains = refine_export.stream(path, frames[0].numpy(), voice.numpy(), phones[0].numpy())[net.LOOK_AHEAD :]
             kept = refine_export.parity(path)
         # The stream's first two answers are of frames before the start, which the other blocks go on hearing of.
         heard = net.LOOK_AHEAD + net.BLOCKS * (net.TAPS - 1)
@@ -201,11 +207,11 @@ class Training(unittest.TestCase):
 
 class Frozen(unittest.TestCase):
     def test_the_shipped_graphs_are_read_back(self):
-        frames = torch.randn(100, net.FEATURES)
+        frames, phones = torch.randn(100, net.FEATURES), said(100)
         path, voice = data.REPO / "models" / "refine.onnx", torch.randn(net.VOICE_LEN)
-        gains = refine_export.stream(path, frames.numpy(), voice.numpy())[net.LOOK_AHEAD :]
+        gains = refine_export.stream(path, frames.numpy(), voice.numpy(), phones[0].numpy())[net.LOOK_AHEAD :]
         with torch.no_grad():
-            whole = frozen.refiner(path)(frames[None], voice[None])[0].numpy()
+            whole = frozen.refiner(path)(frames[None], voice[None], phones)[0].numpy()
         heard = net.LOOK_AHEAD + net.BLOCKS * (net.TAPS - 1)
         self.assertLess(np.abs(gains[heard:] - whole[heard : -net.LOOK_AHEAD]).max(), 1e-4)
 

@@ -30,7 +30,7 @@ class Streaming(unittest.TestCase):
     def test_exported_graph_equals_the_whole_file(self):
         torch.manual_seed(0)
         network = net.live().eval()
-        projection = np.random.default_rng(0).normal(0, 0.1, (64, 200)).astype(np.float32)
+        projection = np.random.default_rng(0).normal(0, 0.1, (64, network.channels + 40)).astype(np.float32)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "content.onnx"
             onnx.save(export.build(network, projection), path)
@@ -49,7 +49,7 @@ class Streaming(unittest.TestCase):
         self.assertFalse(same[20])
 
     def test_adopting_other_delays_keeps_what_is_seen(self):
-        first, second = net.live().eval(), net.teacher().eval()
+        first, second = net.ContentNet().eval(), net.ContentNet(delays=net.mix().config["delays"]).eval()
         for block, delay in zip(first.blocks, second.config["delays"]):
             block.taps.data[: delay - block.delay] = 0
         second.adopt(first.state_dict(), first.config["delays"])
@@ -72,6 +72,17 @@ class Batches(unittest.TestCase):
         views = augment.disguise(rng, torch.randn(4, augment.SEGMENT) * 0.06, [1.0, 1.4, 0.7, 1.0])
         self.assertEqual(views.shape, (4, augment.FRAMES, 80))
         self.assertTrue(torch.isfinite(views).all())
+
+
+    def test_held_frames_keep_their_targets(self):
+        rng = np.random.default_rng(0)
+        number = torch.arange(augment.FRAMES, dtype=torch.float32)
+        inputs = number[None, :, None].repeat(32, 1, 80)
+        targets, mask = number[None, :, None].repeat(32, 1, 88), torch.ones(32, augment.FRAMES)
+        inputs, targets, mask = augment.sustain(rng, inputs, targets, mask)
+        self.assertTrue(((inputs[:, :, 0] - targets[:, :, 0]).abs() <= 0.51).all())
+        slowed = (targets[:, -1, 0] < augment.FRAMES - 1).sum()
+        self.assertTrue(2 <= slowed <= 16)
 
 
 class Keys(unittest.TestCase):

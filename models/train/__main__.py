@@ -11,14 +11,16 @@ def parse():
     parser.add_argument("--work", help="folder for intermediate files; default COFFRE_WORK or target/train")
     stages = parser.add_subparsers(dest="stage", required=True)
     stages.add_parser("prepare", help="decode the audio")
+    stages.add_parser("listen", help="features of a recogniser, and text where none is given")
     align = stages.add_parser("align", help="phone times by forced alignment")
     align.add_argument("--part", type=int, default=0)
     align.add_argument("--parts", type=int, default=1)
-    encoder = stages.add_parser("encoder", help="train a network")
-    encoder.add_argument("--name", default="live", help="name of the checkpoint; `teacher` uses a long look-ahead")
+    guided = stages.add_parser("guide", help="train what labels every frame")
+    guided.add_argument("--minutes", type=float, default=12)
+    encoder = stages.add_parser("encoder", help="train a content network")
+    encoder.add_argument("--name", default="live", help="name of the checkpoint; `mix` uses a long look-ahead")
     encoder.add_argument("--minutes", type=float, default=45)
-    encoder.add_argument("--teacher", help="checkpoint whose outputs are learned besides the alignments")
-    encoder.add_argument("--start", help="checkpoint to start from")
+    encoder.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     key = stages.add_parser("key", help="fit and compare the key projections")
     key.add_argument("--name", default="live")
@@ -39,6 +41,7 @@ def parse():
     refine.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
     refine.add_argument("--adversarial", type=float, default=0.0, help="weight of a judge that is trained along; 0 for none")
     refine.add_argument("--content", type=float, default=0.0, help="weight of reading the recording's phones; 0 for none")
+    refine.add_argument("--virtual", type=float, default=0.6, help="share of virtual voices; 0 to know those of the pairs by heart")
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
     refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
@@ -53,6 +56,15 @@ def main():
         from . import prepare
 
         prepare.run(speech, work)
+    elif args.stage == "listen":
+        from . import listen
+
+        listen.features(speech, work)
+        listen.texts(speech, work)
+    elif args.stage == "guide":
+        from . import guide
+
+        guide.run(speech, work, args.minutes)
     elif args.stage == "align":
         from . import align
 
@@ -60,7 +72,7 @@ def main():
     elif args.stage == "encoder":
         from . import encoder
 
-        encoder.run(speech, work, args.name, args.minutes, args.teacher, args.start, args.rate)
+        encoder.run(speech, work, args.name, args.minutes, args.start, args.rate)
     elif args.stage == "key":
         from . import keys
 
@@ -83,7 +95,7 @@ def main():
     elif args.stage == "refine":
         from . import refine
 
-        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial, args.content)
+        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial, args.content, args.virtual)
     elif args.stage == "refine-export":
         from . import refine_export
 

@@ -1,4 +1,4 @@
-"""Stage 2: phone times for the English utterances with text, by pocketsphinx.
+"""Stage 3: phone times for the English utterances, with their text or the recognised one, by pocketsphinx.
 
 Two forced passes per utterance. The first finds the words and so which pronunciation variant was said. The second
 is a forced text whose "words" are single phones; pocketsphinx's own second-pass phone aligner fails on about a third
@@ -12,7 +12,7 @@ import time
 
 from pocketsphinx import Decoder
 
-from . import lexicon
+from . import lexicon, listen
 from .data import AudioStore, PHONES, load_rows
 
 TIGHT = {"beam": 1e-40, "wbeam": 7e-25, "pbeam": 1e-40}
@@ -81,10 +81,12 @@ def attempt(decoders, text, pcm):
 
 
 def run(speech, work, part=0, parts=1):
-    """Append one JSON line per utterance to `align.PART.jsonl`; utterances already there are skipped."""
-    rows = [r for r in load_rows(speech) if r["text"] and r["lang"].startswith("en")]
+    """Append one JSON line per utterance to `align.PART.jsonl`; utterances that any part has are skipped."""
+    heard = listen.load_texts(work)
+    rows = [{**r, "text": r["text"] or heard.get(r["row"])} for r in load_rows(speech) if r["lang"].startswith("en")]
+    rows = [r for r in rows if r["text"]]
     store, path = AudioStore(work), work / f"align.{part}.jsonl"
-    done = {json.loads(line)["row"] for line in open(path)} if path.exists() else set()
+    done = {json.loads(line)["row"] for file in work.glob("align.*.jsonl") for line in open(file)}
     decoders = [(make_decoder(**beams), beams) for beams in ({}, TIGHT)]
     counts, started = {}, time.time()
     with open(path, "a", encoding="utf-8") as out:

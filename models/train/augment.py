@@ -1,6 +1,6 @@
-"""Training batches: clips cut at random, each shown twice as if said by two different throats in two rooms.
+"""Training batches: clips cut at random, each as if said by another throat in another room.
 
-Both views share the timing, so their outputs can be compared frame by frame. Resampling moves pitch and formants
+Resampling moves pitch and formants
 together, warped mel bands move the formants back or elsewhere: between them pitch and formants vary separately.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from . import mel
+from .guide import DIRECTIONS
 from .net import CLASSES
 
 SEGMENT = 300 * mel.HOP + mel.WINDOW - mel.HOP  # 3 s
@@ -50,12 +51,13 @@ def chosen(rng, probability, rows):
     return torch.tensor(rng.random(rows) < probability, dtype=torch.float32)
 
 
-def disguise(rng, audio, factors):
-    """Network input `[rows, FRAMES, 80]` of `[rows, SEGMENT]` samples under random gain, noise, formants and colour."""
+def disguise(rng, audio, factors, noisy=0.5, loudest=5):
+    """Network input `[rows, frames, 80]` of `[rows, samples]` under random gain, formants and colour, and under noise in
+    `noisy` of the rows, up to `loudest` dB below the sound."""
     rows = len(audio)
     gain = torch.tensor(np.exp(rng.normal(0, 0.5, (rows, 1))), dtype=torch.float32)
     power = mel.power(audio * gain)
-    snr = torch.where(chosen(rng, 0.6, rows) > 0, uniform(rng, 3, 40, rows), torch.tensor(60.0))
+    snr = torch.where(chosen(rng, noisy, rows) > 0, uniform(rng, loudest, 40, rows), torch.tensor(60.0))
     shape = torch.linspace(0.02, 1, power.shape[2])[None] ** uniform(rng, -1.5, 0.3, (rows, 1))
     shape = shape / shape.mean(1, keepdim=True) * (10 ** (-snr / 10))[:, None] * power.mean((1, 2))[:, None]
     power = power + shape[:, None] * torch.empty_like(power).exponential_()
@@ -74,18 +76,34 @@ def disguise(rng, audio, factors):
             top = int(rng.integers(52, 74))
             bands[row, :, top:] = bands[row, :, top:].clamp(max=float(rng.normal(-11, 1)))
         if rng.random() < 0.3:  # a short drop-out
-            first = int(rng.integers(0, FRAMES - 20))
+            first = int(rng.integers(0, bands.shape[1] - 20))
             bands[row, first : first + int(rng.integers(3, 15))] = bands[row].mean()
     return (bands + mel.SHIFT) / mel.SCALE
 
 
-def batch(rng, items, weights, clips):
-    """Inputs `[2 clips, FRAMES, 80]`, target probabilities `[clips, FRAMES, 40]` and their mask `[clips, FRAMES]`.
+def sustain(rng, inputs, targets, mask):
+    """Slows a quarter of the clips down here and there, as singing holds its vowels: frames are repeated, up to five
+    times, with what belongs to them."""
+    for row in range(len(inputs)):
+        if rng.random() < 0.25:
+            knots = rng.uniform(-1.6, 0.2, 12)
+            rates = np.exp(np.interp(np.linspace(0, 11, FRAMES), np.arange(12), knots))
+            place = np.clip(np.cumsum(rates) - rates[0], 0, FRAMES - 1)
+            low = np.minimum(place.astype(int), FRAMES - 2)
+            share = torch.from_numpy((place - low).astype(np.float32))[:, None]
+            near = np.round(place).astype(int)
+            inputs[row] = inputs[row, low] * (1 - share) + inputs[row, low + 1] * share
+            targets[row], mask[row] = targets[row, near], mask[row, near]
+    return inputs, targets, mask
 
-    Items offer `audio()` and `targets(frames)`, which maps source frames to probabilities.
+
+def batch(rng, items, weights, clips):
+    """Inputs `[clips, FRAMES, 80]`, targets `[clips, FRAMES, 88]` and their mask `[clips, FRAMES]`.
+
+    Items offer `audio()` and `targets(frames)`, which maps source frames to probabilities and directions.
     """
     audio, factors = torch.zeros(clips, SEGMENT), []
-    targets, mask = torch.zeros(clips, FRAMES, CLASSES), torch.zeros(clips, FRAMES)
+    targets, mask = torch.zeros(clips, FRAMES, CLASSES + DIRECTIONS), torch.zeros(clips, FRAMES)
     for slot, number in enumerate(rng.choice(len(items), clips, p=weights)):
         factor = stretch(rng)
         piece, frames = cut(rng, items[number].audio(), factor)
@@ -94,4 +112,4 @@ def batch(rng, items, weights, clips):
         targets[slot, : inside.sum()] = torch.from_numpy(items[number].targets(frames[inside]))
         mask[slot, : inside.sum()] = 1
         factors.append(factor)
-    return disguise(rng, torch.cat([audio, audio]), factors * 2), targets, mask
+    return sustain(rng, disguise(rng, audio, factors), targets, mask)

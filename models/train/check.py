@@ -1,4 +1,4 @@
-"""Stage 6: judge the exported file itself: accuracy, streaming against whole file, cost of a call."""
+"""Stage 8: judge the exported file itself: accuracy, streaming against whole file, cost of a call."""
 
 import time
 
@@ -37,7 +37,7 @@ def run(speech, work, name, repo):
     print(f"parameters {sum(p.numel() for p in network.parameters())}, {saved['step']} steps in {saved['spent']:.0f} s")
     print("frame accuracy (all, speech):", encoder.accuracy(network, encoder.validation(speech, work, AudioStore(work))))
     queries, banks = keys.sets(work, network, load_rows(speech))
-    print("same-phone neighbours:", keys.compare(projection, queries, banks))
+    print("neighbours of the same phone, and of the same third:", keys.compare(projection, queries, banks))
     rows = [r for r in load_rows(speech) if r["speaker"] == "ls_26"][:10]
     store = AudioStore(work)
     spread = np.concatenate([keys.features(network, store.audio(r["row"])) @ projection.T for r in rows]).std(0)

@@ -1,8 +1,9 @@
-"""Stage 3: train the content network on phone targets, with agreement between two views of every clip.
+"""Stage 5: train a content network on what the guide says of every frame, however the recording is disguised.
 
 AdamW with a cosine over wall-clock time, so that a run fits the time there is whatever the machine; EMA weights are
-what is kept. Loss: cross-entropy to the targets (alignment, or the mean of alignment and teacher, or teacher alone
-where a clip has no transcript) + symmetric KL between the two views' outputs + squared distance of their features.
+what is kept. Loss: cross-entropy to the guide's phone probabilities (mixed with the alignment where there is one) +
+squared distance of a linear map of the features to the guide's directions, from which the speaker's mean is taken, so
+that what they tell of the speaker is no help.
 """
 
 import math
@@ -13,12 +14,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from . import augment, labels, net
-from .data import AudioStore, load_rows, load_split, training_rows
-from .mel import frames_in
+from . import augment, frozen, guide, labels, net
+from .data import REPO, AudioStore, load_rows, load_split, training_rows
 
-CLIPS = 4
-SMOOTHING = 0.03
+CLIPS = 8
+ALIGNED = 0.2  # share of the alignment in the targets
 BIG_SPEAKER = 375 * 16000  # samples from which a speaker's share grows with the square root
 
 
@@ -29,28 +29,28 @@ class Item:
     store: AudioStore
     row: dict
     phones: np.ndarray | None
-    soft: np.ndarray | None
+    soft: np.ndarray
+    directions: np.ndarray
 
     def audio(self):
         return self.store.audio(self.row["row"])
 
     def targets(self, frames):
-        """Target probabilities `[len(frames), 40]`."""
-        if self.phones is None:
-            return self.soft[frames].astype(np.float32)
-        hard = np.full((len(frames), net.CLASSES), SMOOTHING / net.CLASSES, np.float32)
-        hard[np.arange(len(frames)), self.phones[frames]] += 1 - SMOOTHING
-        return hard if self.soft is None else 0.4 * hard + 0.6 * self.soft[frames].astype(np.float32)
+        """Target probabilities and directions `[len(frames), 40 + 48]`."""
+        soft, directions = self.soft[frames].astype(np.float32), self.directions[frames].astype(np.float32)
+        if self.phones is not None:
+            soft *= 1 - ALIGNED
+            soft[np.arange(len(frames)), self.phones[frames]] += ALIGNED
+        return np.concatenate([soft, directions], 1)
 
 
-def collect(speech, work, store, teacher):
+def collect(speech, work, store):
     """Training items and their sampling weights."""
-    phones = labels.aligned(work, store)
-    soft = labels.soft(speech, work, teacher) if teacher else {}
+    phones, said = labels.aligned(work, store), guide.load(work)
     items = [
-        Item(store, row, phones.get(row["row"]), soft.get(row["row"]))
+        Item(store, row, phones.get(row["row"]), *said[row["row"]])
         for row in training_rows(load_rows(speech))
-        if (row["row"] in phones or row["row"] in soft) and frames_in(len(store.pcm(row["row"]))) >= 30
+        if row["row"] in said
     ]
     lengths = np.array([len(store.pcm(item.row["row"])) for item in items], float)
     totals = {}
@@ -63,12 +63,14 @@ def collect(speech, work, store, teacher):
 
 
 def validation(speech, work, store):
-    """`{set: [(audio, phones)]}`: the first 25 aligned clips of the native judge speaker, 60 of the accented ones."""
+    """`{set: [(audio, phones)]}`: the first 25 aligned clips of the native judge speaker, 60 of accented validation
+    speakers, and one of each reader of the validation part."""
     phones = labels.aligned(work, store)
     held = set(load_split()["validation"])
-    found = {"native": [], "accented": []}
+    found = {"native": [], "readers": [], "accented": []}
     for row in load_rows(speech):
-        name = "native" if row["speaker"] == "ls_26" else "accented" if row["speaker"] in held else None
+        reader = row["speaker"].startswith("ls_")
+        name = "native" if row["speaker"] == "ls_26" else ("readers" if reader else "accented") if row["speaker"] in held else None
         if name and row["row"] in phones and len(found[name]) < (25 if name == "native" else 60):
             found[name].append((store.audio(row["row"]), phones[row["row"]]))
     return found
@@ -84,43 +86,46 @@ def accuracy(network, sets):
     return result
 
 
-def loss_of(network, inputs, targets, mask):
-    """Mean loss per frame, and its cross-entropy part."""
-    late, clips = network.look_ahead, len(targets)
-    # bfloat16 pays on GPUs only: on processors without instructions for it a step takes three times as long.
-    with torch.autocast("cuda", torch.bfloat16, enabled=inputs.is_cuda):
+def loss_of(network, echo, inputs, targets, mask):
+    """Mean loss per frame, and its cross-entropy part. `echo` maps features to the guide's directions."""
+    late = network.look_ahead
+    with net.half_precision(inputs.device.type):
         logits, h = network.compiled(inputs)
     logits, h = logits[:, late:].float(), h[:, late:].float()
     mask, targets = mask[:, : mask.shape[1] - late], targets[:, : targets.shape[1] - late]
-    logp = torch.log_softmax(logits, 2)
-    first, second = logp[:clips], logp[clips:]
+    soft, directions = targets.split([net.CLASSES, guide.DIRECTIONS], 2)
+    entropy = -(soft * torch.log_softmax(logits, 2)).sum(2)
+    distance = (echo(h) - directions).square().mean(2)
     count = mask.sum().clamp(min=1)
-    entropy = -(targets * (first + second) / 2).sum(2)
-    divergence = ((first.exp() - second.exp()) * (first - second)).sum(2) / 2
-    distance = (F.layer_norm(h[:clips], h.shape[2:]) - F.layer_norm(h[clips:], h.shape[2:])).square().mean(2)
-    total = entropy + 0.3 * divergence + 0.2 * distance
-    return (total * mask).sum() / count, float((entropy.detach() * mask).sum() / count)
+    return ((entropy + 0.5 * distance) * mask).sum() / count, float((entropy.detach() * mask).sum() / count)
 
 
-def run(speech, work, name, minutes, teacher, start, rate):
+def run(speech, work, name, minutes, start, rate):
     """Train checkpoint `name` for `minutes`, continuing one that was interrupted."""
     torch.set_num_threads(1)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     path, store = work / f"{name}.pt", AudioStore(work)
-    network = net.teacher() if name.startswith("teacher") else net.live()
-    if start:
+    network = net.mix() if name.startswith("mix") else net.live()
+    echo = torch.nn.Linear(network.channels, guide.DIRECTIONS)
+    if start == "shipped":
+        first = frozen.content(REPO / "models" / ("content_mix.onnx" if name.startswith("mix") else "content.onnx"))
+        network.load_state_dict(first.state_dict())
+    elif start:
         first = torch.load(work / f"{start}.pt", map_location="cpu", weights_only=True)
         network.adopt(first["weights"], first["config"]["delays"])
     shadow = {key: value.clone() for key, value in network.state_dict().items()}
     network.to(device)
-    optimiser = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02, betas=(0.9, 0.98))
+    echo.to(device)
+    learned = [*network.parameters(), *echo.parameters()]
+    optimiser = torch.optim.AdamW(learned, rate, weight_decay=0.02, betas=(0.9, 0.98))
     spent, step, seen = 0.0, 0, []
     if path.exists():
         saved = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(saved["raw"])
+        echo.load_state_dict(saved["echo"])
         optimiser.load_state_dict(saved["optimiser"])
         shadow, spent, step = saved["weights"], saved["spent"], saved["step"]
-    items, weights = collect(speech, work, store, teacher)
+    items, weights = collect(speech, work, store)
     sets = validation(speech, work, store)
     network.compiled = torch.compile(network.forward) if minutes > 15 else network.forward  # compiling takes minutes
     rng = np.random.default_rng(step)
@@ -130,6 +135,7 @@ def run(speech, work, name, minutes, teacher, start, rate):
         plain = {k: v.cpu() for k, v in network.state_dict().items()}
         weights_now = {k: v.clone() for k, v in shadow.items()}
         state = {"config": network.config, "weights": weights_now, "raw": plain, "optimiser": optimiser.state_dict()}
+        state["echo"] = {k: v.cpu() for k, v in echo.state_dict().items()}
         temporary = path.with_suffix(".tmp")
         torch.save({**state, "spent": spent, "step": step}, temporary)
         temporary.replace(path)
@@ -143,10 +149,10 @@ def run(speech, work, name, minutes, teacher, start, rate):
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-5
         inputs, targets, mask = (part.to(device) for part in augment.batch(rng, items, weights, CLIPS))
-        loss, entropy = loss_of(network, inputs, targets, mask)
+        loss, entropy = loss_of(network, echo, inputs, targets, mask)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        torch.nn.utils.clip_grad_norm_(learned, 2.0)
         optimiser.step()
         step += 1
         seen.append(entropy)

@@ -1,4 +1,4 @@
-"""Stage 5: write `models/content.onnx` or `content_mix.onnx` (one frame per call) and its parity file in `tests/data`.
+"""Stage 7: write `models/content.onnx` or `content_mix.onnx` (one frame per call) and its parity file in `tests/data`.
 
 The graph is built node by node: T = 1 is fixed, activations are `[1, C]`, the state is one flat tensor that a single
 Split takes apart. GELU's tanh form is written as x * sigmoid(2 u), which is the same function.
@@ -15,7 +15,7 @@ from . import net
 from .data import PHONES, RATE
 from .mel import BANDS, HOP, WINDOW, mel
 
-SPACE = "coffre-c1"
+SPACE = "coffre-c2"
 STEMS = {2: "content", 16: "content_mix"}
 PARITY_CALLS = 21
 

@@ -34,7 +34,9 @@ class Weights:
 def content(path):
     """The content network of `content.onnx` or `content_mix.onnx`; what scaled its blocks is in their last layer."""
     look_ahead = {prop.key: prop.value for prop in onnx.load(path).metadata_props}["look_ahead_frames"]
-    network, weights = {"2": net.live, "16": net.teacher}[look_ahead](), Weights(path)
+    weights = Weights(path)
+    delays = {"2": net.live, "16": net.mix}[look_ahead]().config["delays"]
+    network = net.ContentNet(weights.rest[0].shape[1], delays)
     weights.linear(network.input)
     for block in network.blocks:
         weights.take(block.taps)
@@ -53,6 +55,8 @@ def refiner(path):
     network, weights = refine_net.RefineNet(), Weights(path)
     weights.linear(network.input)
     weights.linear(network.voice)
+    if weights.rest[0].shape == (refine_net.PHONES, refine_net.CHANNELS):
+        weights.take(network.phones.weight, transpose=True)
     for block in network.blocks:
         taps = weights.rest[0].reshape(refine_net.TAPS, refine_net.CHANNELS)
         weights.rest[0] = np.ascontiguousarray(taps.T)

@@ -1,4 +1,5 @@
-"""Stage 4: the linear key projection, chosen by same-phone neighbours across speakers.
+"""Stage 6: the linear key projection, chosen by how often neighbours of another speaker are of the same phone and of the
+same third of it.
 
 Features u = [h, log-probabilities at temperature 1.5, floored at -9]. Per speaker the mean over speech frames is removed
 (the plugin subtracts the mean key, which is the same thing since the projection is linear). Linear discriminant
@@ -89,19 +90,22 @@ def principal(speakers):
     return axes / np.sqrt(np.trace(axes @ within @ axes.T) / net.KEY_DIM)
 
 
-def same_phone(projection, queries, bank, limit=2500, bank_projection=None):
-    """Share (%) of the 6 nearest bank frames that carry the query's phone, over speech frames of `queries`."""
-    u, _, phones = bank
+def alike(projection, queries, bank, limit=2500, bank_projection=None):
+    """Shares (%) of the 6 nearest bank frames that carry the query's phone, and that carry the same third of it, over
+    speech frames of `queries`."""
+    u, thirds_of_bank, phones = bank
     keys = u @ (projection if bank_projection is None else bank_projection).T
     asked = np.concatenate([q[0][q[2] > 0] for q in queries]) @ projection.T
     truth = np.concatenate([q[2][q[2] > 0] for q in queries])
+    thirds_of_truth = np.concatenate([q[1][q[2] > 0] for q in queries])
     pick = np.random.default_rng(0).permutation(len(asked))[:limit]
     hits = []
     for part in np.array_split(pick, max(1, len(pick) // 500)):
         distance = (keys**2).sum(1)[None] - 2 * asked[part] @ keys.T
         nearest = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        hits.append((phones[nearest] == truth[part, None]).mean())
-    return round(100 * float(np.mean(hits)), 1)
+        same_third = thirds_of_bank[nearest] == thirds_of_truth[part, None]
+        hits.append(((phones[nearest] == truth[part, None]).mean(), same_third.mean()))
+    return tuple(round(100 * float(share), 1) for share in np.mean(hits, 0))
 
 
 def follow(leader, speakers, own):
@@ -131,7 +135,12 @@ def sets(work, network, rows):
 
 
 def compare(projection, queries, banks):
-    return {f"{q} to {b}": same_phone(projection, queries[q], banks[b]) for q in queries for b in banks}
+    return {f"{q} to {b}": alike(projection, queries[q], banks[b]) for q in queries for b in banks}
+
+
+def score(figures):
+    """What a projection is chosen by: phones and thirds count alike, native speakers and accented ones too."""
+    return sum(figures["native to kathleen 2 min"]) + sum(figures["accented to kathleen 2 min"])
 
 
 def run_following(speech, work, name, leader_name):
@@ -154,12 +163,11 @@ def run_following(speech, work, name, leader_name):
     for label, power in {"as fitted": 0.0, "half stretched": 0.5, "stretched": 1.0}.items():
         tried = fitted * (stretch**power)[:, None]
         figures = {
-            f"{q} to {b}": same_phone(tried, queries[q], banks[b], bank_projection=projection) for q in queries for b in banks
+            f"{q} to {b}": alike(tried, queries[q], banks[b], bank_projection=projection) for q in queries for b in banks
         }
         print(label, figures, flush=True)
-        score = figures["native to kathleen 2 min"] + figures["accented to kathleen 2 min"]
-        if score > best_score:
-            best, best_score, chosen = tried, score, label
+        if score(figures) > best_score:
+            best, best_score, chosen = tried, score(figures), label
     np.save(work / f"{name}.key.npy", best.astype(np.float32))
     print("kept:", chosen)
 
@@ -183,9 +191,8 @@ def run(speech, work, name):
     best, best_score = None, -1.0
     for label, projection in variants.items():
         figures = compare(projection, queries, banks)
-        score = figures["native to kathleen 2 min"] + figures["accented to kathleen 2 min"]
         print(label, figures, flush=True)
-        if score > best_score:
-            best, best_score, chosen = projection, score, label
+        if score(figures) > best_score:
+            best, best_score, chosen = projection, score(figures), label
     np.save(work / f"{name}.key.npy", best.astype(np.float32))
     print("kept:", chosen)

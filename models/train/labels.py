@@ -1,12 +1,10 @@
-"""Frame targets: phone numbers from the alignment, and a teacher network's phone probabilities for any speech."""
-
-import json
+"""Frame targets: phone numbers from the alignment; and the content network over a whole recording."""
 
 import numpy as np
 import torch
 
-from . import align, net
-from .data import PHONE_ID, AudioStore, load_rows, training_rows
+from . import align
+from .data import PHONE_ID
 from .mel import frames_in, mel
 
 
@@ -32,23 +30,3 @@ def run_net(network, audio):
         logits, h = network(padded)
     late = network.look_ahead
     return torch.log_softmax(logits[0, late:].float(), 1), h[0, late:]
-
-
-def soft(speech, work, name):
-    """Row number to `[frames, 40]` probabilities by checkpoint `name`; computed once and kept in the work folder."""
-    index_path, data_path = work / f"soft.{name}.json", work / f"soft.{name}.f16"
-    if not index_path.exists():
-        network, store = net.load(work / f"{name}.pt")[0], AudioStore(work)
-        spans, position = {}, 0
-        with open(data_path, "wb") as out:
-            for row in training_rows(load_rows(speech)):
-                if frames_in(len(store.pcm(row["row"]))) < 30:
-                    continue
-                logp, _ = run_net(network, store.audio(row["row"]))
-                out.write(logp.exp().numpy().astype(np.float16).tobytes())
-                spans[row["row"]] = (position, len(logp))
-                position += len(logp)
-        index_path.write_text(json.dumps(spans))
-    spans = json.loads(index_path.read_text())
-    values = np.memmap(data_path, dtype=np.float16, mode="r").reshape(-1, net.CLASSES)
-    return {int(row): values[start : start + length] for row, (start, length) in spans.items()}

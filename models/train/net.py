@@ -30,8 +30,8 @@ class Block(nn.Module):
 
     def forward(self, x):
         """`[batch, frames, channels]` to the same shape."""
-        padded = F.pad(x.transpose(1, 2), (TAPS - 1, 0))
-        filtered = F.conv1d(padded, self.taps.T.unsqueeze(1), self.bias, groups=x.shape[2]).transpose(1, 2)
+        padded = F.pad(x, (0, 0, TAPS - 1, 0))  # shifted sums, which compile to less than half of a grouped convolution
+        filtered = self.bias + sum(padded[:, tap : tap + x.shape[1]] * self.taps[tap] for tap in range(TAPS))
         delayed = F.pad(x, (0, 0, self.delay, 0))[:, : x.shape[1]] if self.delay else x
         hidden = F.gelu(self.wide(self.norm(filtered)), approximate="tanh")
         return delayed + self.scale * self.narrow(hidden)
@@ -77,14 +77,21 @@ class ContentNet(nn.Module):
         self.load_state_dict(weights)
 
 
+def half_precision(device):
+    """Context in which a training step takes bfloat16 where the processor has instructions for it; elsewhere it would
+    take three times as long."""
+    has = device == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device, torch.bfloat16, enabled=has)
+
+
 def live():
-    """The network the plugin runs: 2 frames of look-ahead."""
-    return ContentNet()
+    """The network of live mode: 2 frames of look-ahead."""
+    return ContentNet(channels=192)
 
 
-def teacher():
-    """Training aid with 16 frames of look-ahead."""
-    return ContentNet(channels=160, delays=(4, 4, 4, 4, 0, 0, 0, 0))
+def mix():
+    """The network of mix mode: 16 frames of look-ahead."""
+    return ContentNet(channels=256, delays=(4, 4, 4, 4, 0, 0, 0, 0))
 
 
 def load(path):

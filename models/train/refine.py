@@ -1,8 +1,10 @@
 """Train the refiner on the pairs of `refine-pairs`: what came back, gained, has to be like the recording.
 
+The network is told what is said as the shipped content encoder of mix mode reads it in the recording, disguised as another
+throat's: who sings to a converter is never the voice that is aimed at.
+
 Loss: distance of the log energies of 64 bands (smoothed over three frames, weighted by the recording's level), and
-distance of the bins' compressed power. Phases stay as they are. On request the shipped content encoder of mix mode has to
-read the same phones as in the recording, and a small judge of band patterns adds its opinion. AdamW with a cosine over
+distance of the bins' compressed power. Phases stay as they are. On request the content encoder has to read the same phones as in the recording, and a small judge of band patterns adds its opinion. AdamW with a cosine over
 wall-clock time as in `encoder`; EMA weights are what is kept.
 """
 
@@ -18,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from . import frozen
+from . import augment, frozen
 from . import net as content_net
 from . import refine_net as net
 from . import virtual
@@ -29,6 +31,7 @@ from .refine_pairs import plan, voice_path
 CLIPS, FRAMES = 8, 300
 BANDS = 64
 CHECK_SECONDS = 20
+SILENT_MEL = (math.log(1e-6) + 7) / 3
 
 
 class Store:
@@ -90,15 +93,30 @@ def bank():
 class Loss:
     """How far gained spectra are from the recording's."""
 
-    def __init__(self, device, content=0.0):
+    def __init__(self, device, content=0.0, compiled=False):
         self.bank, self.weight = bank().to(device), content
-        self.content = frozen.content(REPO / "models" / "content_mix.onnx").to(device) if content else None
+        self.content = frozen.content(REPO / "models" / "content_mix.onnx").to(device)
+        self.read = torch.compile(self.content.forward) if compiled else self.content
 
     def phones(self, spectra):
         """Logarithms of the phones' probabilities, `[batch, frames, 40]`, as the encoder hears them."""
         audio = torch.istft(spectra, net.WINDOW, net.HOP, net.WINDOW, net.window_on(spectra.device), center=True)
-        logits = self.content(mel(audio))[0][:, self.content.look_ahead :]
-        return F.log_softmax(logits / content_net.TEMPERATURE, 2)
+        with content_net.half_precision(spectra.device.type):
+            logits = self.read(mel(audio))[0][:, self.content.look_ahead :]
+        return F.log_softmax(logits.float() / content_net.TEMPERATURE, 2)
+
+    def said(self, rng, clean, moved=0):
+        """What the network is told of the phones: probabilities `[batch, frames, 40]` read in the disguised recordings
+        `[batch, samples]`. Frame k of the content encoder is centred where frame k + 1 of a spectrum is; `moved` frames
+        later."""
+        late = self.content.look_ahead
+        with torch.no_grad():
+            heard = augment.disguise(rng, clean.cpu(), [1.0] * len(clean), noisy=0.3, loudest=20).to(clean.device)
+            with content_net.half_precision(clean.device.type):
+                logits = self.read(F.pad(heard, (0, 0, 0, late), value=SILENT_MEL))[0][:, late:]
+            phones = torch.softmax(logits.float() / content_net.TEMPERATURE, 2)
+        phones = torch.cat([phones[:, :1], phones, phones[:, -1:]], 1)
+        return phones.roll(moved, 1)
 
     def misread(self, gained, clean):
         """Divergence of the phones read after the refiner from those read in the recording, in nats a frame."""
@@ -140,13 +158,13 @@ class Judge(nn.Module):
         return self.head(x) + (x * self.voice(voice)[:, :, None, None]).mean(1, keepdim=True)
 
 
-def batch(rng, pairs):
-    """Cuts of 3 s at random levels: what came back, the recording, the voice. One in 25 came back unharmed; 60 % are
+def batch(rng, pairs, virtual_share=0.6):
+    """Cuts of 3 s at random levels: what came back, the recording, the voice. One in 25 came back unharmed; a share is
     turned into a virtual voice."""
     rows, length = [], FRAMES * net.HOP
     for _ in range(CLIPS):
         back, clean, voice = rng.choice(pairs)
-        is_virtual = rng.random() < 0.6
+        is_virtual = rng.random() < virtual_share
         scale = math.exp(rng.gauss(0, 0.07)) if is_virtual else 1.0
         needed = min(math.ceil(length * scale) + 64, len(back))
         start, gain = rng.randrange(0, len(back) - needed + 1), 10 ** rng.uniform(-0.5, 0.35)
@@ -182,25 +200,28 @@ def coloured(rng, audio):
 
 def check(network, loss, pairs, device):
     """Distance of the bands and of the bins with the gains and without, mean over the pairs that are kept back."""
-    found = []
+    found, rng = [], np.random.default_rng(0)
+    length = min(CHECK_SECONDS * RATE, *(len(back) // net.HOP * net.HOP for back, _, _ in pairs))
     with torch.no_grad():
         for back, clean, voice in pairs:
-            back, clean = (net.stft(audio[None, : CHECK_SECONDS * RATE].to(device)) for audio in (back, clean))
-            gain = network(net.features(back), voice[None].to(device))
+            phones = loss.said(rng, clean[None, :length].to(device))
+            back, clean = (net.stft(audio[None, :length].to(device)) for audio in (back, clean))
+            gain = network(net.features(back), voice[None].to(device), phones)
             found.append([])
             for tried in (gain, torch.zeros_like(gain)):
                 *distances, gained = loss.parts(back, clean, tried)
-                found[-1] += map(float, [*distances, *([loss.misread(gained, clean)] if loss.content else [])])
+                found[-1] += map(float, [*distances, *([loss.misread(gained, clean)] if loss.weight else [])])
     return np.mean(found, 0).round(4).tolist()
 
 
 class Training:
     """The network, its slow shadow and, with `adversarial` above 0, the judge; one `step` a batch."""
 
-    def __init__(self, device, rate, adversarial, content=0.0):
+    def __init__(self, device, rate, adversarial, content=0.0, compiled=False):
         self.device, self.rate, self.adversarial = device, rate, adversarial
         self.network, self.shadow = net.RefineNet().to(device), net.RefineNet().to(device)
-        self.loss = Loss(device, content)
+        self.loss = Loss(device, content, compiled)
+        self.gains = torch.compile(self.network.forward) if compiled else self.network
         betas = (0.8, 0.99) if adversarial else (0.9, 0.999)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=0.01, betas=betas)
         self.shadow.load_state_dict(self.network.state_dict())
@@ -238,9 +259,16 @@ class Training:
         for group in self.optimiser.param_groups:
             warm = min(1, (self.steps + 1) / 100)
             group["lr"] = self.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-5
+        torch.manual_seed(self.steps)
+        rng = np.random.default_rng(self.steps)
+        # The engine's frames lie half a frame beside these.
+        phones = self.loss.said(rng, clean, int(rng.integers(0, 2)))
+        phones = phones * augment.chosen(rng, 0.9, len(clean)).to(clean.device)[:, None, None]
         back, clean = net.stft(back), net.stft(clean)
-        bands, bins, gained = self.loss.parts(back, clean, self.network(net.features(back), voice))
-        misread = self.loss.misread(gained, clean) if self.loss.content else torch.zeros(())
+        with content_net.half_precision(back.device.type):
+            gain = self.gains(net.features(back), voice, phones).float()
+        bands, bins, gained = self.loss.parts(back, clean, gain)
+        misread = self.loss.misread(gained, clean) if self.loss.weight else torch.zeros(())
         total = bands + 2 * bins + self.loss.weight * misread
         if self.judge:
             said, wrong = self.opinion(gained, clean, voice)
@@ -261,13 +289,13 @@ class Training:
         return float(bands.detach()), float(bins.detach()), float(misread.detach())
 
 
-def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0, content=0.0):
+def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0, content=0.0, virtual_share=0.6):
     """Train checkpoint `name` for `minutes`, continuing one that was interrupted. `start` names another checkpoint, or
     is `shipped`."""
     torch.set_num_threads(1)
     device, path = "cuda" if torch.cuda.is_available() else "cpu", work / f"{name}.pt"
     train, kept = Store(speech, work).split()
-    training = Training(device, rate, adversarial, content)
+    training = Training(device, rate, adversarial, content, compiled=True)
     if path.exists():
         training.resume(path)
     elif start:
@@ -279,7 +307,7 @@ def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0, c
     print(f"{len(train)} + {len(kept)} pairs; bands, bins, misread; the same unrefined:", report(), flush=True)
     rng, seen, last = random.Random(training.steps), [], time.time()
     while training.spent < minutes * 60:
-        seen.append(training.step(training.spent / (minutes * 60), *(part.to(device) for part in batch(rng, train))))
+        seen.append(training.step(training.spent / (minutes * 60), *(part.to(device) for part in batch(rng, train, virtual_share))))
         training.spent += time.time() - last
         last = time.time()
         if training.steps % 100 == 0:

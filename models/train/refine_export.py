@@ -48,6 +48,7 @@ def build(network, known=()):
     sizes = graph.constant(np.array([(net.TAPS - 1) * net.CHANNELS] * net.BLOCKS, np.int64))
     parts = graph.node("Split", ["state", sizes], net.BLOCKS, axis=1)
     x = graph.node("Add", [graph.linear(network.input, "features"), graph.linear(network.voice, "voice")])
+    x = graph.node("Add", [x, graph.node("MatMul", ["phones", graph.constant(network.phones.weight.T)])])
     pasts = []
     for block, past in zip(network.blocks, parts):
         x, kept = add_block(graph, block, x, past)
@@ -63,7 +64,8 @@ def build(network, known=()):
     def value(name, length):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, length))
 
-    inputs = [value("features", net.FEATURES), value("voice", net.VOICE_LEN), value("state", network.state_len)]
+    inputs = [value("features", net.FEATURES), value("voice", net.VOICE_LEN), value("phones", net.PHONES)]
+    inputs.append(value("state", network.state_len))
     results = [value("gain", net.BINS), value("hidden", net.CHANNELS), value("state_out", network.state_len)]
     body = helper.make_graph(nodes, "refine", inputs, results, graph.weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="coffre")
@@ -76,16 +78,19 @@ def build(network, known=()):
     return model
 
 
-def stream(path, frames, voice):
-    """Gains of each call `[n, 241]` for `frames` `[n, 242]` and `voice` `[128]`, by ONNX Runtime from the zero state."""
+def stream(path, frames, voice, phones):
+    """Gains of each call `[n, 241]` for `frames` `[n, 242]`, `voice` `[128]` and `phones` `[n, 40]`, by ONNX Runtime from
+    the zero state."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    state, gains = np.zeros(session.get_inputs()[2].shape, np.float32), []
-    for frame in np.asarray(frames, np.float32):
-        gain, state = session.run(["gain", "state_out"], {"features": frame[None], "voice": np.asarray(voice, np.float32)[None], "state": state})
+    state, gains = np.zeros(session.get_inputs()[3].shape, np.float32), []
+    voice = np.asarray(voice, np.float32)[None]
+    for frame, said in zip(np.asarray(frames, np.float32), np.asarray(phones, np.float32)):
+        asked = {"features": frame[None], "voice": voice, "phones": said[None], "state": state}
+        gain, state = session.run(["gain", "state_out"], asked)
         gains.append(gain[0])
     return np.array(gains)
 
@@ -99,13 +104,15 @@ def parity(path):
     audio = torch.from_numpy(test_signal(PARITY_CALLS * net.HOP))
     frames = net.features(net.stft(audio[None]))[0, :PARITY_CALLS].numpy().round(4)
     voice = np.linspace(-1.5, 0.2, net.VOICE_LEN).round(4)
+    phones = np.random.default_rng(0).dirichlet(np.full(net.PHONES, 0.1), PARITY_CALLS).round(4)
     return {
         "signal": "f32 of 0.1 sin(2 pi 220 n / 16000) + 0.05 sin(2 pi 1333 n / 16000) (n % 4000 < 1000)",
         "rate_hz": RATE,
         "look_ahead_frames": net.LOOK_AHEAD,
         "features": [rounded(row, 4) for row in frames],
         "voice": rounded(voice, 4),
-        "gain": [rounded(row, 5) for row in stream(path, frames, voice)],
+        "phones": [rounded(row, 4) for row in phones],
+        "gain": [rounded(row, 5) for row in stream(path, frames, voice, phones)],
     }
 
 

@@ -27,12 +27,16 @@ use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
 use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};
 use coffre::voice::package::write_atomically;
-use coffre::voice::{Bank, BankFrame, MeanShapes, Voice};
+use coffre::voice::{Bank, BankFrame, MeanShapes, Voice, VoiceParts};
 
 use invented::INVENTED;
 
 /// Rate of all audio here, in Hz.
 const RATE: f64 = 48_000.0;
+
+/// Share of the absolute map in the voices of people at the default likeness: settled between 0, 35 and 70 % on validation
+/// speakers (`models/README.md`).
+const ABSOLUTE_SHARE: f32 = 0.35;
 
 /// Frames in the population's bank.
 const POPULATION_FRAMES: usize = 6_000;
@@ -307,7 +311,9 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
         bandwidth_hz: Some(target.bandwidth_hz),
         ..CloneOptions::default()
     };
-    let bytes = voice_from_features(&mut takes, encoder.space(), &voice_options)?;
+    let voice = Voice::from_bytes(&voice_from_features(&mut takes, encoder.space(), &voice_options)?)?;
+    let parts = VoiceParts { absolute_share: ABSOLUTE_SHARE, ..voice.parts() };
+    let bytes = Voice::write(voice.manifest().clone(), &parts)?;
     let path = options.models.join("voices").join(format!("{}.coffre", target.file));
     write_atomically(&path, &bytes)?;
     println!("{}\n  file         {} bytes\n", Voice::from_bytes(&bytes)?.describe(), bytes.len());

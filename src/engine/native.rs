@@ -26,7 +26,7 @@ pub mod track;
 use std::sync::Arc;
 
 use super::analysis::{Analyser, AnalysisFrame, content_look_ahead_frames};
-use super::content::{ContentEncoder, ContentFrame};
+use super::content::{ContentEncoder, ContentFrame, PHONES};
 use super::profile::{LearnFrame, ProfileLearner, SourceProfile};
 use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, VOICE_SLOTS};
 use crate::onnx::{GraphError, Runtime};
@@ -37,7 +37,7 @@ use bands::ENV_BANDS;
 use filter::FilterDesigner;
 use gate::Gate;
 use mapping::{DIFFERENTIAL_LIKENESS, MapContent, MapFrame, MapParams, Mapper, Side, confidence_from_logp};
-use refine::{DELAY_HOPS, RefineGraph, Refiner};
+use refine::{DELAY_HOPS, MIDDLE_HOPS, RefineGraph, Refiner};
 use register::{Register, distance_st, register_st};
 use synth::Synth;
 use track::Pitch;
@@ -79,6 +79,8 @@ pub struct NativeEngine {
     refiner: Option<Refiner>,
     register: Register,
     gate: Gate,
+    /// Probabilities of the phones in the newest frames, by hop.
+    phones: Box<[[f32; PHONES]; PARAM_HOPS]>,
     /// Gain of the gate at the newest frames, by hop.
     gate_gains: [f32; PARAM_HOPS],
     /// Gain at the end of the last hop.
@@ -134,6 +136,7 @@ impl NativeEngine {
             refiner: (mode == Mode::Mix).then(|| Refiner::new(None)),
             register: Register::default(),
             gate: Gate::new(),
+            phones: Box::new([[0.0; PHONES]; PARAM_HOPS]),
             gate_gains: [0.0; PARAM_HOPS],
             gate_gain: 0.0,
             params: [HopParams::default(); PARAM_HOPS],
@@ -333,6 +336,13 @@ impl NativeEngine {
         if self.refiner.is_some() { DELAY_HOPS * HOP_LEN } else { 0 }
     }
 
+    /// Probabilities of the phones of the sound so many hops before the end of the newest hop of the synthesiser; all 0
+    /// where nothing is known.
+    pub fn phones_heard(&self, hops: usize) -> &[f32; PHONES] {
+        let age = self.mapper.lag_frames() + hops;
+        &self.phones[self.hops.saturating_sub(age) % PARAM_HOPS]
+    }
+
     /// Takes back what the conversion left in the newest hop, and keeps its mark until it is heard.
     fn refine(&mut self, likeness: f32, is_marked: bool, output: &mut [f32]) {
         let mark = is_marked.then_some(self.mark);
@@ -342,6 +352,7 @@ impl NativeEngine {
         }
         self.marks.rotate_left(1);
         self.marks[DELAY_HOPS] = mark;
+        let phones = *self.phones_heard(MIDDLE_HOPS + 1);
         let Some(refiner) = &mut self.refiner else { return };
         let aim = self.mapper.aim();
         let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
@@ -349,7 +360,7 @@ impl NativeEngine {
         // Where the banks are asked less, there is less to take back.
         let amount =
             DEFAULT_REFINED * (likeness / DIFFERENTIAL_LIKENESS).min(1.0) + (FULL_REFINED - DEFAULT_REFINED) * beyond;
-        refiner.process(output, &aim, aim.share * amount);
+        refiner.process(output, &aim, &phones, aim.share * amount);
     }
 
     fn progress(&self) -> f32 {
@@ -418,6 +429,7 @@ impl Engine for NativeEngine {
         }
         self.register.reset();
         self.gate = Gate::new();
+        self.phones.fill([0.0; PHONES]);
         self.gate_gains = [0.0; PARAM_HOPS];
         self.gate_gain = 0.0;
         self.hops = 0;
@@ -435,6 +447,10 @@ impl Engine for NativeEngine {
         self.analyser.push(&clean, &mut self.frame);
         let confidence = self.step_content();
         self.learn(confidence.is_some());
+        self.phones[self.hops % PARAM_HOPS] = match confidence {
+            Some(_) => self.content_frame.logp.map(f32::exp),
+            None => [0.0; PHONES],
+        };
 
         // Pitch and level belong to the frame that was analysed now.
         let params = self.params_at(self.frame.centre);

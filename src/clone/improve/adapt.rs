@@ -21,14 +21,14 @@ use std::sync::Arc;
 use crate::audio_file::AudioReader;
 use crate::clone::features::FeatureFrame;
 use crate::clone::{CloneOptions, voice_from_features};
-use crate::engine::content::ContentEncoder;
+use crate::engine::content::{ContentEncoder, PHONES};
 use crate::engine::native::refine::{RefineGraph, VOICE_LEN, describe};
 use crate::engine::profile::SourceProfile;
 use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode};
 use crate::onnx::Runtime;
 use crate::voice::{Adaptation, Library, MeanShapes, Voice};
 
-use compare::Comparison;
+use compare::{Comparison, Sounds};
 use passage::{Hearing, Passage, STEP_HOPS};
 pub(super) use sums::Sums;
 
@@ -166,7 +166,7 @@ impl Adapting {
             Stage::Away(mut passage) => {
                 self.stage = match passage.step()? {
                     true => Stage::Away(passage),
-                    false => Stage::Learn(self.plan.hearing(passage.output())?),
+                    false => Stage::Learn(self.plan.hearing(passage.output().0)?),
                 };
             }
             Stage::Learn(mut hearing) => {
@@ -182,7 +182,8 @@ impl Adapting {
                 self.stage = if passage.step()? {
                     Stage::Back(passage)
                 } else {
-                    Stage::Compare(Box::new(self.plan.comparison(self.turn, passage.output())?))
+                    let (back, phones) = passage.output();
+                    Stage::Compare(Box::new(self.plan.comparison(self.turn, back, phones)?))
                 };
             }
             Stage::Compare(mut comparison) => {
@@ -250,9 +251,10 @@ impl Plan {
         self.passage(away, profile, &halves[1 - turn % 2].voice, params)
     }
 
-    fn comparison(&self, turn: usize, back: Arc<[f32]>) -> Result<Comparison, String> {
+    fn comparison(&self, turn: usize, back: Arc<[f32]>, phones: Arc<[[f32; PHONES]]>) -> Result<Comparison, String> {
         let graph = RefineGraph::for_any(self.runtime).map_err(|error| error.to_string())?;
-        Ok(Comparison::new(graph, &self.described, back, self.samples[turn % 2].clone(), LEVEL))
+        let sounds = Sounds { heard: back, wanted: self.samples[turn % 2].clone(), phones };
+        Ok(Comparison::new(graph, &self.described, sounds, LEVEL))
     }
 
     /// The voice between, in this turn.

@@ -4,13 +4,14 @@
 //! hop ─▶ spectrum of 30 ms ─▶ features ─▶ graph ─▶ gains, two frames later ─▶ overlap-add ─▶ hop, four hops later
 //! ```
 //!
-//! The network hears the converted voice and knows the mean shapes of the voice that was aimed at. It was trained on
+//! The network hears the converted voice, knows the mean shapes of the voice that was aimed at, and is told which phones the
+//! content encoder read in the singer's own sound. It was trained on
 //! recordings that were converted to another voice and back (`models/train/refine`), so it knows how such a sound
 //! differs from the person's own. There are two of a kind: one that knows a few voices well, and one that has met hundreds,
 //! for all others; to the latter an improved voice adds what was learned about it ([`Adaptation`]). Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
 //!
-//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, no bank or
-//! content.
+//! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, and no
+//! bank.
 
 mod graph;
 mod probe;
@@ -19,6 +20,7 @@ mod spectrum;
 use realfft::num_complex::Complex32;
 
 use crate::engine::HOP_LEN;
+use crate::engine::content::PHONES;
 use crate::onnx::GraphError;
 use crate::voice::{Adaptation, VoiceId};
 
@@ -43,6 +45,9 @@ const LOOK_AHEAD_FRAMES: usize = 2;
 
 /// Hops from input to output: the rest of a frame and the graph's look-ahead.
 pub const DELAY_HOPS: usize = FRAME_HOPS - 1 + LOOK_AHEAD_FRAMES;
+
+/// From the end of the newest hop back to the middle of the newest frame: this many hops and a half.
+pub const MIDDLE_HOPS: usize = FRAME_HOPS / 2;
 
 /// First bin of those whose mean gain goes on above 8 kHz.
 const HELD_FROM: usize = 200;
@@ -150,19 +155,20 @@ impl Refiner {
     }
 
     /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment, for
-    /// the voice that is aimed at. Where the amount is 0 for a frame's length, a hop comes
+    /// the voice that is aimed at. `phones` are the probabilities of what is said [`MIDDLE_HOPS`] and a half before the end of
+    /// the given hop; all 0 where nothing is known. Where the amount is 0 for a frame's length, a hop comes
     /// out bit for bit as it came in.
     ///
     /// # Realtime safety
     /// Neither allocates nor locks, but runs the graph. [worker-thread]
-    pub fn process(&mut self, hop: &mut [f32], aim: &Aim<'_>, amount: f32) {
+    pub fn process(&mut self, hop: &mut [f32], aim: &Aim<'_>, phones: &[f32; PHONES], amount: f32) {
         self.recent.copy_within(HOP_LEN.., 0);
         self.recent[DELAY_HOPS * HOP_LEN..].copy_from_slice(hop);
         self.amounts.rotate_left(1);
         self.amounts[DELAY_HOPS] = if amount.is_finite() { amount.clamp(0.0, 1.0) } else { 0.0 };
 
         self.analyse();
-        let gains_are_there = self.ask(aim);
+        let gains_are_there = self.ask(aim, phones);
         self.add_frame(gains_are_there);
 
         if self.is_refined[0] {
@@ -188,7 +194,7 @@ impl Refiner {
 
     /// Runs the graph on the newest frame and turns the gains of the oldest one into its spectrum. False where the
     /// frame stays as it is.
-    fn ask(&mut self, aim: &Aim<'_>) -> bool {
+    fn ask(&mut self, aim: &Aim<'_>, phones: &[f32; PHONES]) -> bool {
         let Some(graphs) = self.graphs.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
         let wanted = usize::from(!graphs[0].knows(&aim.voices));
         let graph = &mut graphs[wanted];
@@ -199,6 +205,7 @@ impl Refiner {
         }
         features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.features_mut());
         graph.aim_at(&aim.described);
+        graph.say(phones);
         let adaptations =
             aim.adaptations.map(|adaptation| adaptation.filter(|(one, _)| one.space() == graph.hidden_space()));
         let mut gains = [0.0; KNOWN_BINS];
@@ -255,6 +262,9 @@ mod tests {
 
     const HOPS: usize = 60;
 
+    /// Whatever is said.
+    const SAID: [f32; PHONES] = [1.0 / PHONES as f32; PHONES];
+
     /// Reproducible noise with a slow swell.
     fn signal() -> Vec<f32> {
         let mut seed = 9_u64;
@@ -272,7 +282,8 @@ mod tests {
     fn run(refiner: &mut Refiner, input: &[f32], amount: impl Fn(usize) -> f32) -> Vec<f32> {
         let mut output = input.to_vec();
         for (n, hop) in output.chunks_exact_mut(HOP_LEN).enumerate() {
-            refiner.process(hop, &Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE }, amount(n));
+            let aim = Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE };
+            refiner.process(hop, &aim, &SAID, amount(n));
         }
         output
     }
@@ -353,7 +364,7 @@ mod tests {
             let (mut refiner, mut audio) = (refiner(), signal());
             for (n, hop) in audio.chunks_exact_mut(HOP_LEN).enumerate() {
                 let aim = Aim { described: [-0.5; VOICE_LEN], voices: voices(n), share: 1.0, ..Aim::NONE };
-                refiner.process(hop, &aim, 1.0);
+                refiner.process(hop, &aim, &SAID, 1.0);
             }
             audio
         };
@@ -380,7 +391,8 @@ mod tests {
             let (mut refiner, mut audio) = (refiner(), signal());
             for hop in audio.chunks_exact_mut(HOP_LEN) {
                 let voices = [Some(VoiceId::of(b"a clone")), None];
-                refiner.process(hop, &Aim { described: [-0.5; VOICE_LEN], voices, adaptations, share: 1.0 }, 0.5);
+                let aim = Aim { described: [-0.5; VOICE_LEN], voices, adaptations, share: 1.0 };
+                refiner.process(hop, &aim, &SAID, 0.5);
             }
             audio
         };
@@ -409,12 +421,14 @@ mod tests {
         };
         let [mut graph, _] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");
         graph.aim_at(numbers(&parity["voice"]).as_slice().try_into().expect("the length"));
-        let frames = parity["features"].as_array().expect("frames");
+        let list = |name: &str| parity[name].as_array().expect("frames").clone();
+        let frames = list("features");
         assert!(frames.len() >= 20);
-        for (frame, wanted) in frames.iter().zip(parity["gain"].as_array().expect("frames")) {
+        for ((frame, phones), wanted) in frames.iter().zip(list("phones")).zip(list("gain")) {
             graph.features_mut().copy_from_slice(&numbers(frame));
+            graph.say(numbers(&phones).as_slice().try_into().expect("the length"));
             let (gains, _) = graph.step().expect("it runs");
-            for (gain, wanted) in gains.iter().zip(numbers(wanted)) {
+            for (gain, wanted) in gains.iter().zip(numbers(&wanted)) {
                 assert!((gain - wanted).abs() < 1e-3, "{gain} instead of {wanted}");
             }
         }

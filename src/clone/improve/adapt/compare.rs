@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::HOP_LEN;
+use crate::engine::content::PHONES;
 use crate::engine::native::refine::{Probe, ProbedFrame, RefineGraph, VOICE_LEN};
 use crate::onnx::GraphError;
 use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN};
@@ -28,12 +29,19 @@ struct Frame {
     wanted: [f32; GAIN_BINS],
 }
 
+/// What came back, the recording, and what is said while a refiner gets each hop.
+#[derive(Debug)]
+pub(super) struct Sounds {
+    pub(super) heard: Arc<[f32]>,
+    pub(super) wanted: Arc<[f32]>,
+    pub(super) phones: Arc<[[f32; PHONES]]>,
+}
+
 /// Two sounds on their way into the sums.
 #[derive(Debug)]
 pub(super) struct Comparison {
     probe: Probe,
-    heard: Arc<[f32]>,
-    wanted: Arc<[f32]>,
+    sounds: Sounds,
     scale: f32,
     position: usize,
     /// The two newest frames, oldest first.
@@ -42,20 +50,15 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Both sounds are scaled alike, so that the wanted one has this root mean square.
-    pub(super) fn new(
-        graph: RefineGraph,
-        described: &[f32; VOICE_LEN],
-        heard: Arc<[f32]>,
-        wanted: Arc<[f32]>,
-        level: f32,
-    ) -> Self {
+    pub(super) fn new(graph: RefineGraph, described: &[f32; VOICE_LEN], sounds: Sounds, level: f32) -> Self {
+        let wanted = &sounds.wanted;
         let power = wanted.iter().map(|sample| sample * sample).sum::<f32>() / wanted.len().max(1) as f32;
         let scale = if power > 0.0 { level / power.sqrt() } else { 1.0 };
-        Self { probe: Probe::new(graph, described), heard, wanted, scale, position: 0, frames: [None, None] }
+        Self { probe: Probe::new(graph, described), sounds, scale, position: 0, frames: [None, None] }
     }
 
     pub(super) fn progress(&self) -> f32 {
-        self.position as f32 / self.wanted.len().max(1) as f32
+        self.position as f32 / self.sounds.wanted.len().max(1) as f32
     }
 
     /// Compares some hops. `false` at the end.
@@ -68,10 +71,12 @@ impl Comparison {
                 let hop: [f32; HOP_LEN] = sound.get(self.position..self.position + HOP_LEN)?.try_into().ok()?;
                 Some(hop.map(|sample| sample * self.scale))
             };
-            let (Some(heard), Some(wanted)) = (next(&self.heard), next(&self.wanted)) else { return Ok(false) };
+            let (heard, wanted) = (next(&self.sounds.heard), next(&self.sounds.wanted));
+            let (Some(heard), Some(wanted)) = (heard, wanted) else { return Ok(false) };
+            let phones = self.sounds.phones.get(self.position / HOP_LEN).unwrap_or(&[0.0; PHONES]);
             self.position += HOP_LEN;
             let frames = &mut self.frames;
-            self.probe.push(&heard, &wanted, |frame| take(frames, frame, sums))?;
+            self.probe.push(&heard, &wanted, phones, |frame| take(frames, frame, sums))?;
         }
         Ok(true)
     }

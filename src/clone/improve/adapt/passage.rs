@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::clone::features::{FeatureExtractor, FeatureFrame, encode};
-use crate::engine::content::ContentEncoder;
+use crate::engine::content::{ContentEncoder, PHONES};
 use crate::engine::native::NativeEngine;
+use crate::engine::native::refine::{DELAY_HOPS, MIDDLE_HOPS};
 use crate::engine::profile::{LearnFrame, ProfileLearner, SourceProfile};
 use crate::engine::{Engine as _, HOP_LEN, HopParams, Mode};
 use crate::voice::Voice;
@@ -75,6 +76,8 @@ pub(super) struct Passage {
     input: Arc<[f32]>,
     params: HopParams,
     output: Vec<f32>,
+    /// What is said where the refiner would listen while it gets a hop of `output`.
+    phones: Vec<[f32; PHONES]>,
     /// Samples put in so far.
     position: usize,
 }
@@ -97,7 +100,7 @@ impl Passage {
         let mut engine = NativeEngine::new(Mode::Mix, Some(content), profile);
         engine.stop_learning();
         engine.set_voice(params.voice_slot, Some(voice.clone()));
-        Self { engine: Box::new(engine), input, params, output: Vec::new(), position: 0 }
+        Self { engine: Box::new(engine), input, params, output: Vec::new(), phones: Vec::new(), position: 0 }
     }
 
     pub(super) fn progress(&self) -> f32 {
@@ -113,14 +116,17 @@ impl Passage {
             let mut output = [0.0; HOP_LEN];
             self.engine.process_hop(&self.params, &hop, &mut output).map_err(|error| error.to_string())?;
             self.output.extend(output);
+            // The engine's output is late by its refiner, which only delays here.
+            self.phones.push(*self.engine.phones_heard(DELAY_HOPS + MIDDLE_HOPS + 1));
             self.position += HOP_LEN;
         }
         Ok(self.output.len() < self.input.len() + self.engine.latency_len())
     }
 
-    /// What came out, sample by sample beside the input.
-    pub(super) fn output(self) -> Arc<[f32]> {
+    /// What came out, sample by sample beside the input, and what is said while a refiner gets each hop of it.
+    pub(super) fn output(self) -> (Arc<[f32]>, Arc<[[f32; PHONES]]>) {
         let from = self.engine.latency_len();
-        self.output[from..from + self.input.len()].into()
+        let first = (from + HOP_LEN / 2) / HOP_LEN;
+        (self.output[from..from + self.input.len()].into(), self.phones[first..].into())
     }
 }

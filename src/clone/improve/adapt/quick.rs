@@ -85,13 +85,14 @@ impl Plan {
     fn whole_turn(&self, turn: usize, halves: &[Half]) -> Result<Sums, String> {
         let mut away = self.away(turn, halves)?;
         while away.step()? {}
-        let away = away.output();
+        let (away, _) = away.output();
         let mut hearing = self.hearing(away.clone())?;
         while hearing.step()? {}
         let (_, profile) = hearing.finish();
         let mut back = self.back(turn, away, profile, halves)?;
         while back.step()? {}
-        let mut comparison = self.comparison(turn, back.output())?;
+        let (back, phones) = back.output();
+        let mut comparison = self.comparison(turn, back, phones)?;
         let mut sums = Sums::new();
         while comparison.step(STEP_HOPS, &mut sums).map_err(|error| error.to_string())? {}
         Ok(sums)

@@ -2,6 +2,7 @@
 //!
 //! Knows no audio and no spectrum. On the engine's thread, and where a voice is improved.
 
+use crate::engine::content::PHONES;
 use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
 use crate::voice::adaptation::HIDDEN_LEN;
 use crate::voice::{MeanShapes, VoiceId};
@@ -26,9 +27,10 @@ const HIDDEN_SPACE: &str = "hidden_space";
 /// Values that tell the graph of a voice: its mean voiced and unvoiced shape up to 8 kHz.
 pub const VOICE_LEN: usize = 2 * (BAND_8_KHZ + 1);
 
-const INPUTS: [Port<'_>; 3] = [
+const INPUTS: [Port<'_>; 4] = [
     Port { name: "features", shape: Some(&[1, FEATURES]) },
     Port { name: "voice", shape: Some(&[1, VOICE_LEN]) },
+    Port { name: "phones", shape: Some(&[1, PHONES]) },
     Port { name: "state", shape: None },
 ];
 const OUTPUTS: [Port<'_>; 3] = [
@@ -38,7 +40,8 @@ const OUTPUTS: [Port<'_>; 3] = [
 ];
 const INPUT_FEATURES: usize = 0;
 const INPUT_VOICE: usize = 1;
-const INPUT_STATE: usize = 2;
+const INPUT_PHONES: usize = 2;
+const INPUT_STATE: usize = 3;
 const OUTPUT_GAIN: usize = 0;
 const OUTPUT_HIDDEN: usize = 1;
 const OUTPUT_STATE: usize = 2;
@@ -104,6 +107,11 @@ impl RefineGraph {
     /// Says which voice is aimed at.
     pub fn aim_at(&mut self, described: &[f32; VOICE_LEN]) {
         self.call.input_mut(INPUT_VOICE).copy_from_slice(described);
+    }
+
+    /// Says how probable each phone is in the next frame; all 0 where nothing is known.
+    pub(super) fn say(&mut self, phones: &[f32; PHONES]) {
+        self.call.input_mut(INPUT_PHONES).copy_from_slice(phones);
     }
 
     /// Forgets the stream.

@@ -5,6 +5,7 @@
 use realfft::num_complex::Complex32;
 
 use crate::engine::HOP_LEN;
+use crate::engine::content::PHONES;
 use crate::onnx::GraphError;
 
 use super::graph::{RefineGraph, VOICE_LEN};
@@ -61,7 +62,7 @@ impl Probe {
         self.graph
     }
 
-    /// Takes the next hop of both and gives `take` the frame that has its answer now, once there is one.
+    /// Takes the next hop of both, and what is said [`super::MIDDLE_HOPS`] and a half before its end, and gives `take` the frame that has its answer now, once there is one.
     ///
     /// # Errors
     /// [`GraphError`] when the graph fails.
@@ -70,6 +71,7 @@ impl Probe {
         &mut self,
         heard: &[f32; HOP_LEN],
         wanted: &[f32; HOP_LEN],
+        phones: &[f32; PHONES],
         mut take: impl FnMut(ProbedFrame<'_>),
     ) -> Result<(), GraphError> {
         self.waiting.rotate_left(1);
@@ -82,6 +84,7 @@ impl Probe {
         }
         // The sound that is heard came last.
         features(&self.spectrum, &mut self.level, self.graph.features_mut());
+        self.graph.say(phones);
         let (gains, hidden) = self.graph.step()?;
         self.pushed += 1;
         if self.pushed > LOOK_AHEAD_FRAMES {
