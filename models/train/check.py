@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from . import encoder, keys, labels, net
+from . import encoder, keys, labels, leakage, net
 from .data import AudioStore, load_rows
 from .export import STEMS, stream, test_signal
 from .mel import HOP, WINDOW, mel
@@ -43,4 +43,5 @@ def run(speech, work, name, repo):
     spread = np.concatenate([keys.features(network, store.audio(r["row"])) @ projection.T for r in rows]).std(0)
     print(f"key deviation per dimension: {spread.min():.2f} to {spread.max():.2f}")
     silence = labels.run_net(network, np.zeros(16000, np.float32))[0].argmax(1)
+    leakage.run(speech, work, network, projection)
     print(f"digital silence called SIL: {float((silence == 0).float().mean()):.0%}")
