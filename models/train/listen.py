@@ -2,7 +2,8 @@
 
 The recogniser is Moonshine tiny (Jeffries et al. 2024, "Moonshine: Speech Recognition for Live Transcription and Voice
 Commands"; MIT), as the package `moonshine-voice` carries it. It is a training aid: the guide (`guide.py`) hears through its
-encoder, and nothing of it is shipped. No figure that is reported is measured with it.
+encoder, and nothing of it is shipped. Of what is reported it touches two things: the alignments of the readers without text,
+against which accuracies are given, and the first version of the judge's texts of readers, which were put right afterwards.
 """
 
 import json
