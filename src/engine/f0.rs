@@ -1,11 +1,12 @@
 //! F0 and voicing of the source, one frame per hop.
 //!
 //! Normalised cross-correlation candidates (RAPT class, Talkin 1995) from a window that is symmetric around the frame
-//! centre and reaches 30 ms to each side, then a dynamic-programming track: causal in live mode, with 15 frames of
-//! hindsight in mix mode. Runs on the engine's thread; allocates in the constructors only.
+//! centre and reaches 30 ms to each side, judged by a small network, then a dynamic-programming track: causal in live
+//! mode, with 15 frames of hindsight in mix mode. Runs on the engine's thread; allocates in the constructors only.
 
 pub mod candidates;
 pub mod evidence;
+pub mod judge;
 pub mod peak;
 pub mod prefilter;
 pub mod track;
@@ -28,7 +29,7 @@ pub const F0_HOP_LEN: usize = 160;
 pub const LOWEST_F0_HZ: f32 = 40.0;
 
 /// Highest F0 that is found, in Hz.
-pub const HIGHEST_F0_HZ: f32 = 1200.0;
+pub const HIGHEST_F0_HZ: f32 = 1600.0;
 
 /// Hops by which a frame centre lies before the end of the newest hop.
 pub const F0_DELAY_HOPS: usize = 3;
@@ -96,9 +97,11 @@ impl F0Tracker {
         let previews = &mut previews[..self.previews];
         self.finder.push(&filtered, &mut frame[0].candidates);
         frame[0].voicing = self.evidence.voicing(0, frame[0].candidates.best().correlation);
+        frame[0].unvoiced = judge::judge(&mut frame[0].candidates, self.evidence.levels_db(0), 0);
         for (index, preview) in previews.iter_mut().enumerate() {
-            self.finder.preview(index + 1, &mut preview.candidates);
-            preview.voicing = self.evidence.voicing(index + 1, preview.candidates.best().correlation);
+            let ahead = index + 1;
+            self.finder.preview(ahead, &mut preview.candidates);
+            preview.unvoiced = judge::judge(&mut preview.candidates, self.evidence.levels_db(ahead), ahead);
         }
         self.track.push(&frame[0], previews)
     }

@@ -63,9 +63,18 @@ pub struct Candidate {
     pub f0_hz: f32,
     /// Normalised correlation, in `0.0..=1.0`.
     pub correlation: f32,
-    /// Correlation after the handicap for long periods.
+    /// Correlation after handicaps for long periods and for multiples of others: which ones are kept.
     pub merit: f32,
+    /// What speaks for and against it, for the [judge](super::judge).
+    pub clues: [f32; CLUES],
+    /// What it costs to take it for F0, from there.
+    pub cost: f32,
 }
+
+/// Values that are known of a candidate: its correlation and the whitened signal's, what both fall short of the frame's
+/// best ones, how high it is (octaves above 300 Hz), the correlation at a half, a third, three halves and twice its
+/// period, the whitened signal's at a half, and what its merit falls short of the best.
+pub const CLUES: usize = 11;
 
 /// The candidates of one frame.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,6 +89,11 @@ impl Candidates {
     /// The candidates, in no particular order.
     pub fn as_slice(&self) -> &[Candidate] {
         &self.list[..self.len]
+    }
+
+    /// The same, to be judged.
+    pub fn as_mut_slice(&mut self) -> &mut [Candidate] {
+        &mut self.list[..self.len]
     }
 
     /// The candidate of most merit; all zeros when there is none.
@@ -211,13 +225,52 @@ impl CandidateFinder {
                 candidates.offer(candidate);
             }
         }
-        self.vote(spot, &mut candidates.list[..candidates.len]);
-        Self::handicap_multiples(&mut candidates.list[..candidates.len]);
+        let list = &mut candidates.list[..candidates.len];
+        let votes = self.vote(spot, list);
+        Self::handicap_multiples(list);
+        self.clue(spot, list, &votes);
+    }
+
+    /// Fills in the clues.
+    fn clue(&self, spot: Spot, candidates: &mut [Candidate], votes: &[f32; MAX_CANDIDATES]) {
+        let best = |value: fn(&Candidate) -> f32| candidates.iter().map(value).fold(f32::MIN, f32::max);
+        let (best_correlation, best_merit) = (best(|c| c.correlation), best(|c| c.merit));
+        let best_vote = votes.iter().copied().fold(0.0, f32::max);
+        for (candidate, vote) in candidates.iter_mut().zip(votes) {
+            let lag = F0_RATE as f32 / candidate.f0_hz;
+            let half = (0.5 * lag).round() as usize;
+            candidate.clues = [
+                candidate.correlation,
+                *vote,
+                best_correlation - candidate.correlation,
+                best_vote - vote,
+                (candidate.f0_hz / 300.0).log2(),
+                self.correlation_at(spot, 0.5 * lag),
+                self.correlation_at(spot, lag / 3.0),
+                self.correlation_at(spot, 1.5 * lag),
+                self.correlation_at(spot, 2.0 * lag),
+                [half - 1, half, half + 1]
+                    .map(|lag| self.whitened_correlation(spot, lag))
+                    .into_iter()
+                    .fold(-1.0, f32::max),
+                best_merit - candidate.merit,
+            ];
+        }
+    }
+
+    /// Correlation between lags (cubic); at the ends what is there.
+    fn correlation_at(&self, spot: Spot, lag: f32) -> f32 {
+        let lag = lag.clamp((VALLEY_LAG + 1) as f32, (spot.max_lag() - 2) as f32);
+        let whole = lag as usize;
+        let x = lag - whole as f32;
+        let [a, b, c, d] = [whole - 1, whole, whole + 1, whole + 2].map(|lag| self.correlation[lag]);
+        b + 0.5 * x * (c - a + x * (2.0 * a - 5.0 * b + 4.0 * c - d + x * (3.0 * (b - c) + d - a)))
     }
 
     /// Lowers the merit of candidates that the whitened signal does not confirm: half of a period passes for one when
     /// a formant makes the even harmonics strong, but not once all harmonics are equal.
-    fn vote(&self, spot: Spot, candidates: &mut [Candidate]) {
+    /// Returns the votes.
+    fn vote(&self, spot: Spot, candidates: &mut [Candidate]) -> [f32; MAX_CANDIDATES] {
         let mut votes = [0.0_f32; MAX_CANDIDATES];
         for (vote, candidate) in votes.iter_mut().zip(candidates.iter()) {
             let lag = (F0_RATE as f32 / candidate.f0_hz).round() as usize;
@@ -229,6 +282,7 @@ impl CandidateFinder {
         for (vote, candidate) in votes.iter().zip(candidates) {
             candidate.merit -= WHITENED_WEIGHT * (best - vote);
         }
+        votes
     }
 
     /// Lowers the merit of multiples of a good period.
@@ -260,7 +314,7 @@ impl CandidateFinder {
     fn candidate(&self, period: f32, correlation: f32) -> Candidate {
         let f0_hz = F0_RATE as f32 / period;
         let merit = correlation - OCTAVE_HANDICAP * (HIGHEST_F0_HZ / f0_hz).log2();
-        Candidate { f0_hz, correlation, merit }
+        Candidate { f0_hz, correlation, merit, ..Candidate::default() }
     }
 
     /// Correlation of two windows that lie `lag` apart, symmetric around the spot.

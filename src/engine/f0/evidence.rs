@@ -50,12 +50,16 @@ impl VoicingEvidence {
         (0.5 * (a.0 + b.0), 0.5 * (a.1 + b.1))
     }
 
+    /// Level of that frame against the recent loudest, and of the low band against the whole one, in dB; both at most 0.
+    pub fn levels_db(&self, ahead: usize) -> [f32; 2] {
+        let (whole, low) = self.power(ahead);
+        [self.peak, whole].map(|other| 10.0 * ((low + QUIET) / (other + QUIET)).log10().min(0.0))
+    }
+
     /// Probability that the frame `ahead` (0 to 2) hops after the newest is voiced, given the correlation of its best
     /// candidate.
     pub fn voicing(&self, ahead: usize, correlation: f32) -> f32 {
-        let (whole, low) = self.power(ahead);
-        let level_db = 10.0 * ((low + QUIET) / (self.peak + QUIET)).log10().min(0.0);
-        let low_band_db = 10.0 * ((low + QUIET) / (whole + QUIET)).log10().min(0.0);
+        let [level_db, low_band_db] = self.levels_db(ahead);
         let sum = BIAS + CORRELATION_WEIGHT * correlation + LEVEL_WEIGHT * level_db + LOW_BAND_WEIGHT * low_band_db;
         1.0 / (1.0 + (-sum).exp())
     }

@@ -6,25 +6,26 @@ use super::candidates::{Candidates, MAX_CANDIDATES, PREVIEW_FRAMES};
 /// States of a frame: unvoiced, the candidates, and out of sight.
 const STATES: usize = MAX_CANDIDATES + 2;
 
-/// Cost of calling a certainly voiced frame unvoiced, or the other way round.
-const VOICING_WEIGHT: f32 = 0.5;
+// Costs are negative logarithms of probabilities; these were settled on the sounds that the judge learned from.
 
 /// Cost of a change between voiced and unvoiced.
-const VOICING_CHANGE: f32 = 0.3;
+const VOICING_CHANGE: f32 = 3.0;
 
 /// Cost of going on unseen: a voice too low for a preview.
-const HIDDEN: f32 = 0.15;
+const HIDDEN: f32 = 0.5;
 
 /// Cost per octave of F0 change between neighbouring frames, and its bound.
-const GLIDE_PER_OCTAVE: f32 = 0.7;
-const GLIDE_MAX: f32 = 0.65;
+const GLIDE_PER_OCTAVE: f32 = 8.0;
+const GLIDE_MAX: f32 = 8.0;
 
 /// What is known about one frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Observation {
     /// Possible periods.
     pub candidates: Candidates,
-    /// Probability of being voiced, in `0.0..=1.0`.
+    /// What it costs that none of them is F0, see [`judge`](super::judge::judge).
+    pub unvoiced: f32,
+    /// Probability of being voiced, in `0.0..=1.0`: handed on.
     pub voicing: f32,
 }
 
@@ -102,17 +103,16 @@ impl Track {
 impl Column {
     /// The column of a frame that follows another.
     fn after(before: &Column, observation: &Observation) -> Self {
-        let Observation { candidates, voicing } = observation;
+        let Observation { candidates, unvoiced, voicing } = observation;
         let voicing = *voicing;
-        let best_merit = candidates.best().merit;
         let mut column = START;
         column.states[0].frame.voicing = voicing;
-        column.states[0].cost = VOICING_WEIGHT * voicing;
+        column.states[0].cost = *unvoiced;
         for candidate in candidates.as_slice() {
             column.states[column.len] = State {
                 frame: F0Frame { f0_hz: candidate.f0_hz, voicing },
                 log2_f0: candidate.f0_hz.log2(),
-                cost: VOICING_WEIGHT * (1.0 - voicing) + best_merit - candidate.merit,
+                cost: candidate.cost,
                 from: 0,
             };
             column.len += 1;
@@ -161,21 +161,23 @@ mod tests {
     use super::super::candidates::Candidate;
     use super::*;
 
-    fn observe(voicing: f32, list: &[(f32, f32)]) -> Observation {
+    /// A frame with candidates of these probabilities.
+    fn observe(list: &[(f32, f32)]) -> Observation {
         let mut candidates = Candidates::default();
-        for &(f0_hz, merit) in list {
-            candidates.offer(Candidate { f0_hz, correlation: merit, merit });
+        for &(f0_hz, probability) in list {
+            candidates.offer(Candidate { f0_hz, cost: -probability.ln(), ..Candidate::default() });
         }
-        Observation { candidates, voicing }
+        let none = 1.0 - list.iter().map(|(_, probability)| probability).sum::<f32>();
+        Observation { candidates, unvoiced: -none.max(1e-3).ln(), voicing: 1.0 - none }
     }
 
     #[test]
-    fn one_frame_that_prefers_the_octave_does_not_break_the_track() {
+    fn frames_that_prefer_the_octave_do_not_break_the_track() {
         let mut track = Track::new(0);
         for frame in 0..20 {
-            let odd = frame == 10;
-            let list = [(200.0, if odd { 0.8 } else { 0.9 }), (100.0, if odd { 0.95 } else { 0.8 })];
-            assert_eq!(track.push(&observe(0.95, &list), &[]).f0_hz, 200.0, "frame {frame}");
+            let odd = frame == 10 || frame == 11;
+            let list = [(200.0, if odd { 0.1 } else { 0.9 }), (100.0, if odd { 0.85 } else { 0.05 })];
+            assert_eq!(track.push(&observe(&list), &[]).f0_hz, 200.0, "frame {frame}");
         }
     }
 
@@ -184,11 +186,13 @@ mod tests {
         // The first two frames look like 100 Hz, the rest is 200 Hz.
         let at = |frame: usize| {
             let early = frame < 2;
-            observe(0.95, &[(100.0, if early { 0.9 } else { 0.4 }), (200.0, if early { 0.8 } else { 0.95 })])
+            observe(&[(100.0, if early { 0.6 } else { 0.01 }), (200.0, if early { 0.3 } else { 0.95 })])
         };
         let mut live = Track::new(0);
-        assert_eq!(live.push(&at(0), &[]).f0_hz, 100.0);
+        assert_eq!(live.push(&observe(&[]), &[]).f0_hz, 0.0);
+        assert_eq!(live.push(&at(0), &[at(0), at(0)]).f0_hz, 100.0);
         let mut preview = Track::new(0);
+        preview.push(&observe(&[]), &[]);
         assert_eq!(preview.push(&at(1), &[at(2), at(3)]).f0_hz, 200.0);
         let mut mix = Track::new(5);
         let frames: Vec<f32> = (0..12).map(|frame| mix.push(&at(frame), &[]).f0_hz).collect();
@@ -199,15 +203,17 @@ mod tests {
     #[test]
     fn frames_without_candidates_are_unvoiced() {
         let mut track = Track::new(0);
-        track.push(&observe(0.95, &[(200.0, 0.9)]), &[]);
-        assert_eq!(track.push(&observe(0.0, &[]), &[]), F0Frame { f0_hz: 0.0, voicing: 0.0 });
+        track.push(&observe(&[(200.0, 0.95)]), &[]);
+        track.push(&observe(&[]), &[]);
+        let frame = track.push(&observe(&[]), &[]);
+        assert_eq!((frame.f0_hz, frame.voicing), (0.0, 0.0));
     }
 
     #[test]
     fn a_low_voice_goes_on_where_a_preview_cannot_see_it() {
         let mut track = Track::new(0);
-        let low = observe(0.95, &[(80.0, 0.9), (240.0, 0.85)]);
-        let mut blind = observe(0.7, &[(240.0, 0.85)]);
+        let low = observe(&[(80.0, 0.9), (240.0, 0.08)]);
+        let mut blind = observe(&[(240.0, 0.7)]);
         blind.candidates.lowest_hz = 107.0;
         for _ in 0..5 {
             assert_eq!(track.push(&low, &[blind, blind]).f0_hz, 80.0);

@@ -1,0 +1,97 @@
+//! Which candidate of a frame is F0, if any: two small networks on what the candidate finder and the evidence tell.
+//!
+//! One gives each candidate a score, the other the case that none is right; a softmax over both makes probabilities of
+//! them. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed (`models/train/f0.py`, which wrote
+//! `judge/weights.rs`). Plain arithmetic on the engine's thread: no state, no allocation.
+
+mod weights;
+
+use super::candidates::{CLUES, Candidate, Candidates, MAX_CANDIDATES};
+use weights::{NONE_1, NONE_2, SCORE_1, SCORE_2, SCORE_3};
+
+/// Scale of levels.
+const LEVEL_DB: f32 = 20.0;
+
+/// What both networks are told of a frame: its two levels and how far ahead it lies.
+const SHARED: usize = 3;
+
+/// Inputs of the network for candidates.
+const SCORE_INPUTS: usize = CLUES + SHARED;
+
+/// Inputs of the network for the whole frame.
+const NONE_INPUTS: usize = SHARED + 6;
+
+/// Largest cost: no single frame is proof.
+const MOST: f32 = 7.0;
+
+/// One layer of a network: a bias and weights for each output.
+pub(super) struct Layer<const IN: usize, const OUT: usize> {
+    weights: [[f32; IN]; OUT],
+    biases: [f32; OUT],
+}
+
+impl<const IN: usize, const OUT: usize> Layer<IN, OUT> {
+    fn run(&self, input: &[f32; IN]) -> [f32; OUT] {
+        std::array::from_fn(|n| self.biases[n] + self.weights[n].iter().zip(input).map(|(w, x)| w * x).sum::<f32>())
+    }
+
+    fn run_rectified(&self, input: &[f32; IN]) -> [f32; OUT] {
+        self.run(input).map(|value| value.max(0.0))
+    }
+}
+
+/// Writes what each candidate costs, the negative logarithm of its probability, and returns what it costs that none is
+/// right. `levels_db` are of the frame, which lies `ahead` frames after the one that is seen whole.
+pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize) -> f32 {
+    let [level, low_band] = levels_db.map(|level| level / LEVEL_DB);
+    let shared = [level, low_band, ahead as f32 / 2.0];
+    let found = candidates.as_mut_slice();
+    let mut scores = [f32::MIN; MAX_CANDIDATES];
+    for (score, candidate) in scores.iter_mut().zip(found.iter()) {
+        *score = self::score(candidate, shared);
+    }
+    let none = self::none(found, shared);
+    let most = scores.iter().copied().fold(none, f32::max);
+    let sum = (none - most).exp() + scores.iter().map(|score| (score - most).exp()).sum::<f32>();
+    let cost = |score: f32| (most + sum.ln() - score).min(MOST);
+    for (candidate, score) in found.iter_mut().zip(scores) {
+        candidate.cost = cost(score);
+    }
+    cost(none)
+}
+
+fn score(candidate: &Candidate, shared: [f32; SHARED]) -> f32 {
+    let mut input = [0.0; SCORE_INPUTS];
+    input[..CLUES].copy_from_slice(&candidate.clues);
+    input[CLUES..].copy_from_slice(&shared);
+    let [score] = SCORE_3.run(&SCORE_2.run_rectified(&SCORE_1.run_rectified(&input)));
+    score
+}
+
+fn none(found: &[Candidate], shared: [f32; SHARED]) -> f32 {
+    let best = |clue: usize| found.iter().map(|candidate| candidate.clues[clue]).fold(0.0, f32::max);
+    let top = found.iter().max_by(|a, b| a.merit.total_cmp(&b.merit)).map_or([0.0; CLUES], |candidate| candidate.clues);
+    let mut input = [0.0; NONE_INPUTS];
+    input[..SHARED].copy_from_slice(&shared);
+    input[SHARED..].copy_from_slice(&[best(0), best(1), top[0], top[1], top[4], found.len() as f32 / 8.0]);
+    let [none] = NONE_2.run(&NONE_1.run_rectified(&input));
+    none
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_sum_to_one_and_nothing_is_certain() {
+        let mut candidates = Candidates::default();
+        assert!(judge(&mut candidates, [-60.0, -30.0], 0) < 1e-3, "without candidates only one case is left");
+        for f0_hz in [100.0, 200.0, 400.0] {
+            candidates.offer(Candidate { f0_hz, correlation: 0.8, merit: 0.7, ..Candidate::default() });
+        }
+        let none = judge(&mut candidates, [-10.0, -2.0], 1);
+        let costs: Vec<f32> = candidates.as_slice().iter().map(|candidate| candidate.cost).chain([none]).collect();
+        assert!(costs.iter().all(|cost| (0.0..=MOST).contains(cost)), "{costs:?}");
+        assert!((costs.iter().map(|cost| (-cost).exp()).sum::<f32>() - 1.0).abs() < 1e-2, "{costs:?}");
+    }
+}
