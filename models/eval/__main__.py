@@ -11,7 +11,7 @@ import numpy as np
 
 from train.data import REPO, speech_dir
 
-from . import convert, measure, report, sources
+from . import convert, measure, notes, report, sources
 
 
 def parse():
@@ -108,7 +108,9 @@ def main():
         report.spectrogram(out / f"{name}.png", clip.audio)
         pictures.append((f"{clip.name}, original", f"{name}.png", name))
         print(clip.name, flush=True)
-    print(report.write(out, rows, pictures))
+    voice = next(iter(targets))
+    sung = notes.judge(args.coffre, out, judge.pitch, voice, targets[voice]["median"])
+    print(report.write(out, rows, pictures, sung))
 
 
 if __name__ == "__main__":

@@ -109,8 +109,12 @@ class Pitch:
         self.tracker = SwiftF0(threads=1)
 
     def track(self, audio):
+        return self.timed(audio)[1]
+
+    def timed(self, audio):
+        """The times of the frames in seconds, and the F0."""
         result = self.tracker.detect(audio, RATE)
-        return np.where(result.confidence >= 0.5, result.pitch_hz, 0.0)
+        return np.asarray(result.timestamps), np.where(result.confidence >= 0.5, result.pitch_hz, 0.0)
 
     def median(self, clips):
         """Median F0 of the voiced frames of several clips."""

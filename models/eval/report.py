@@ -6,6 +6,8 @@ import json
 import matplotlib.image
 import numpy as np
 
+from . import notes
+
 COLUMNS = {
     "n": ("clips", "{:.0f}"),
     "target": ("cos target", "{:.3f}"),
@@ -76,9 +78,13 @@ def markdown(rows):
     return "\n\n".join(parts) + "\n"
 
 
-def write(out, rows, pictures):
-    """`report.md`, `report.json` and `report.html`; `pictures` are `(title, picture file, sound file)`."""
+def write(out, rows, pictures, sung=()):
+    """`report.md`, `report.json` and `report.html`; `pictures` are `(title, picture file, sound file)`, `sung` the rows of
+    `notes`."""
     text = markdown(rows)
+    if sung:
+        text += f"\n## Sung notes\n\n{notes.table(sung)}\n"
+        (out / "notes.json").write_text(json.dumps(sung, indent=1))
     (out / "report.md").write_text(text)
     (out / "report.json").write_text(json.dumps(rows, indent=1))
     figures = "".join(

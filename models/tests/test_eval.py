@@ -5,9 +5,48 @@ import unittest
 import numpy as np
 
 try:
-    from eval import measure, report
+    from eval import measure, notes, report
 except ImportError as missing:
     raise unittest.SkipTest(f"the judge's packages are not installed: {missing}") from missing
+
+
+class Notes(unittest.TestCase):
+    class Exact:
+        """An instrument that hears the truth, so many cents off and silent at the end."""
+
+        def __init__(self, truth, cents):
+            self.truth, self.cents = truth, cents
+
+        def timed(self, audio):
+            times = np.arange(0, len(audio) / 16000, 0.016)
+            wanted = np.nan_to_num(notes.commanded(self.truth, times, 5))
+            return times, np.where(times < 1.2, wanted * 2 ** (self.cents / 1200), 0)
+
+    def test_the_list_spans_the_range_of_singers(self):
+        phrases = notes.phrases()
+        self.assertEqual(len(phrases), len(dict(phrases)))
+        hz = np.concatenate([truth.f0[truth.f0 > 0] for _, truth in phrases])
+        self.assertTrue(70 < hz.min() < 110 and 700 < hz.max() < 1100, (hz.min(), hz.max()))
+        self.assertTrue(all((truth.known & (truth.f0 > 0)).mean() > 0.5 for _, truth in phrases))
+
+    def test_an_error_of_a_known_size_is_found(self):
+        truth = notes.phrases()[1][1]
+        error = notes.error(self.Exact(truth, 7), truth, truth.audio, 5)
+        self.assertAlmostEqual(error["cents"], 7, places=3)
+        self.assertEqual(error["gross"], 0)
+        self.assertGreater(error["voicing"], 20)
+        off = notes.error(self.Exact(truth, 1200), truth, truth.audio, 5)
+        self.assertEqual(off["gross"], 100)
+
+    def test_the_instrument_hears_the_notes(self):
+        _, truth = notes.phrases()[4]
+        error = notes.error(measure.Pitch(), truth, truth.audio)
+        self.assertLess(error["cents"], 5)
+        self.assertLess(error["gross"], 1)
+
+    def test_the_table_has_a_line_per_mode(self):
+        rows = [{"mode": mode, "phrase": "a", "cents": 2.0, "gross": 0.5, "voicing": 1.0} for mode in ("original", "default")]
+        self.assertIn("| default | 1 | 2.0 | 0.5 | 1.0 |", notes.table(rows))
 
 
 class Measures(unittest.TestCase):

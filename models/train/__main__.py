@@ -45,6 +45,10 @@ def parse():
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
     refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
+    pitch = stages.add_parser("f0", help="train the judge of pitch candidates, or measure the pitch tracker")
+    pitch.add_argument("--frames", required=True, help="the `f0-frames` program")
+    pitch.add_argument("--epochs", type=int, default=12)
+    pitch.add_argument("--measure", action="store_true", help="only measure, on speakers and notes that are held out")
     stages.add_parser("portraits", help="draw the pictures of the embedded voices")
     return parser.parse_args()
 
@@ -100,6 +104,10 @@ def main():
         from . import refine_export
 
         refine_export.run(work, args.name, REPO, args.any)
+    elif args.stage == "f0":
+        from . import f0
+
+        f0.run(speech, work, args.frames, args.epochs, args.measure)
     elif args.stage == "portraits":
         from . import portraits
 

@@ -34,8 +34,8 @@ def smooth(values, length):
     return np.convolve(padded, window / window.sum(), "valid")
 
 
-def pulses(f0, cycles=None):
-    """Pulses of equal harmonics below 7.4 kHz that follow `f0` (Hz per sample). `cycles(n)` gives strength and lateness (in
+def pulses(f0, cycles=None, first=1):
+    """Pulses of equal harmonics from the `first` to 7.4 kHz that follow `f0` (Hz per sample). `cycles(n)` gives strength and lateness (in
     periods) of cycle `n`."""
     phase = np.cumsum(f0) / RATE
     gain = 1.0
@@ -44,11 +44,14 @@ def pulses(f0, cycles=None):
         place = phase - 0.5  # the pulse is at whole numbers; what belongs to it reaches half a period to each side
         gain = np.interp(phase, np.arange(len(strength)), strength)
         phase = phase + np.interp(place, np.arange(len(late)) - 0.5, late)
-    # A closed form of sum cos(k x), k = 1..count, would alias where the count changes; so harmonics fade out one by one.
-    out = np.zeros(len(f0))
-    for k in range(1, int(7400 / f0.min()) + 1):
-        fade = np.clip((7400 - k * f0) / 300, 0, 1)
-        out += fade * np.cos(2 * np.pi * k * phase)
+    # The sum of cos(k x) over the whole harmonics below the limit in closed form, and the next one by its share.
+    count = 7400 / f0
+    whole, turn = np.floor(count), 2 * np.pi * (phase % 1)
+    sine = np.sin(turn / 2)
+    ratio = np.where(np.abs(sine) > 1e-6, np.sin((whole + 0.5) * turn) / np.where(np.abs(sine) > 1e-6, sine, 1), 2 * whole + 1)
+    out = ratio / 2 - 0.5 + (count - whole) * np.cos((whole + 1) * turn)
+    if first > 1:
+        out -= np.cos(turn)
     return gain * out * np.sqrt(f0 / 100)
 
 
@@ -61,17 +64,17 @@ def through(excitation, log_power):
     response = np.exp(np.fft.rfft(cepstra, axis=1))
     window = np.hanning(4 * HOP + 1)[:-1] / 2
     padded = np.pad(excitation, (2 * HOP, FFT))
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, 4 * HOP)[::HOP][:frames] * window
+    grains = np.fft.irfft(np.fft.rfft(pieces, FFT) * response)
     out = np.zeros(frames * HOP + 2 * FFT)
-    for n in range(frames):
-        grain = np.zeros(FFT)
-        piece = padded[n * HOP : n * HOP + 4 * HOP]
-        grain[: len(piece)] = piece * window[: len(piece)]
-        out[n * HOP : n * HOP + FFT] += np.fft.irfft(np.fft.rfft(grain) * response[n])
+    for n, grain in enumerate(grains):
+        out[n * HOP : n * HOP + FFT] += grain
     return out[2 * HOP : 2 * HOP + len(excitation)]
 
 
 def vowel(rng, f0):
-    """Log power of a sung vowel that changes slowly; on high notes the first formant goes up with the note."""
+    """Log power of a sung vowel that changes slowly. On high notes the first formant mostly goes up with the note; some
+    voices are thin below a corner, as on a telephone."""
     frames = len(f0) // HOP + 1
     stretch = rng.uniform(0.9, 1.25)
     path = smooth(np.repeat(rng.integers(0, len(VOWELS), 8), frames // 8 + 1)[:frames].astype(float), 31)
@@ -79,11 +82,17 @@ def vowel(rng, f0):
     formants = (VOWELS[low] * (1 - (path - low))[:, None] + VOWELS[low + 1] * (path - low)[:, None]) * stretch
     hz = f0[:: HOP][:frames]
     hz = np.pad(hz, (0, frames - len(hz)), "edge")
-    formants[:, 0] = np.maximum(formants[:, 0], 1.05 * hz)
-    widths = np.array([70, 90, 140, 200]) * rng.uniform(0.7, 1.6)
+    if rng.random() < 0.6:
+        formants[:, 0] = np.maximum(formants[:, 0], 1.05 * hz)
+    widths = np.array([70, 90, 140, 200]) * rng.uniform(0.5, 1.6)
+    if rng.random() < 0.3:  # formants side by side, peaks with little between them
+        peaks = sum(1 / (1 + ((BINS - f) / w) ** 2) for f, w in zip(formants.T[:, :, None], widths))
+        return 2 * np.log(peaks + 0.01) - rng.uniform(0.5, 1.5) * np.log(1 + (BINS / 200) ** 2)
     power = sum(np.log((f**2 + (w / 2) ** 2) ** 2 / (((BINS - f) ** 2 + (w / 2) ** 2) * ((BINS + f) ** 2 + (w / 2) ** 2)))
                 for f, w in zip(formants.T[:, :, None], widths))  # fmt: skip
-    tilt = -rng.uniform(1.2, 2.6) * np.log(1 + (BINS / rng.uniform(150, 600)) ** 2)
+    tilt = -rng.uniform(0.6, 2.6) * np.log(1 + (BINS / rng.uniform(150, 600)) ** 2)
+    if rng.random() < 0.25:
+        tilt = tilt - np.log(1 + (rng.uniform(100, 700) / np.maximum(BINS, 20)) ** 4)
     return power + tilt
 
 
@@ -125,7 +134,7 @@ def frames_of(f0, gain, lowest=0.1):
     centres = np.arange(0, len(f0), 160)
     near = lambda values: np.stack([values[np.clip(centres + d, 0, len(f0) - 1)] for d in range(-240, 241, 40)])  # noqa: E731
     on, level = near(voiced), near(gain)
-    known = (on.all(0) & (level.min(0) > 0.3)) | ~(on.any(0) | (level > 0.003).any(0))
+    known = (on.all(0) & (level.min(0) > 0.1)) | ~(on.any(0) | (level > 0.003).any(0))
     return np.where(voiced[centres], f0[centres], 0.0), known
 
 
@@ -138,7 +147,8 @@ def sung(rng, low_hz, high_hz, kind, seconds=2.0, creaky=False):
     gain = gain * np.exp(np.interp(np.arange(len(f0)) / HOP, np.arange(len(wobble)), wobble))
     quiet = int(0.25 * RATE)
     f0, gain = np.pad(f0, quiet, "edge"), np.pad(gain, quiet)
-    excitation = gain * pulses(f0, irregular(rng, creaky))
+    first = 2 if high_hz < 900 and rng.random() < 0.15 else 1
+    excitation = gain * pulses(f0, irregular(rng, creaky), first)
     breath = gain * rng.normal(0, 1, len(f0)) * 10 ** (rng.uniform(-38, -18) / 20)
     high = np.diff(breath, prepend=0)
     audio = through(excitation + 3 * high, vowel(rng, f0))

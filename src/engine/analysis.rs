@@ -28,7 +28,7 @@ pub struct AnalysisFrame {
     /// Absolute index of the centre, in samples at 48 kHz since the last reset. Negative for the first frames, which
     /// lie before the input.
     pub centre: i64,
-    /// F0 in Hz, in `40.0..=1200.0`; 0.0 = unvoiced.
+    /// F0 in Hz, in `40.0..=1600.0`; 0.0 = unvoiced.
     pub f0_hz: f32,
     /// Degree of voicing in `0.0..=1.0`, see [`F0Frame`](super::f0::F0Frame).
     pub voicing: f32,

@@ -8,6 +8,10 @@ const STATES: usize = MAX_CANDIDATES + 2;
 
 // Costs are negative logarithms of probabilities; these were settled on the sounds that the judge learned from.
 
+/// Extra cost of unvoiced frames: a voice that is taken for noise stays at the singer's pitch and is heard as an octave
+/// error, while noise that is taken for a voice is hardly heard.
+const UNVOICED: f32 = 1.0;
+
 /// Cost of a change between voiced and unvoiced.
 const VOICING_CHANGE: f32 = 3.0;
 
@@ -107,7 +111,7 @@ impl Column {
         let voicing = *voicing;
         let mut column = START;
         column.states[0].frame.voicing = voicing;
-        column.states[0].cost = *unvoiced;
+        column.states[0].cost = *unvoiced + UNVOICED;
         for candidate in candidates.as_slice() {
             column.states[column.len] = State {
                 frame: F0Frame { f0_hz: candidate.f0_hz, voicing },

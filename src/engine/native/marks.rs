@@ -14,7 +14,7 @@ pub const UNVOICED_STEP: i64 = 240;
 pub const MIN_F0_HZ: f32 = 40.0;
 
 /// Highest F0 that is marked period by period, in Hz.
-pub const MAX_F0_HZ: f32 = 1200.0;
+pub const MAX_F0_HZ: f32 = 1600.0;
 
 /// How far a period may differ from the one the F0 frame promises, as a fraction of it.
 const SEARCH: f64 = 0.13;
@@ -29,7 +29,7 @@ const PULL: f64 = 0.1;
 /// Largest pull per period, as a fraction of the period.
 const MAX_PULL: f64 = 0.02;
 
-/// Marks that are remembered; at 1200 Hz they span 210 ms.
+/// Marks that are remembered; at 1600 Hz they span 160 ms.
 const MARKS: usize = 256;
 
 /// One pitch mark.

@@ -6,7 +6,7 @@
 pub const LOWEST_OUTPUT_HZ: f32 = 45.0;
 
 /// Highest F0 that is sung, in Hz.
-pub const HIGHEST_OUTPUT_HZ: f32 = 1500.0;
+pub const HIGHEST_OUTPUT_HZ: f32 = 1600.0;
 
 /// Share of the way to a new shift that is covered in one frame of 10 ms: time constant about 25 ms.
 const GLIDE: f32 = 0.33;
