@@ -105,9 +105,9 @@ class Judge(unittest.TestCase):
             return x[..., 0]
 
         score = np.where(there.numpy(), run(each.numpy(), "SCORE_1", "SCORE_2", "SCORE_3"), -1e4)
-        every = np.concatenate([run(frame.numpy(), "NONE_1", "NONE_2")[:, None], score], 1)
-        every -= every.max(1, keepdims=True)
-        every -= np.log(np.exp(every).sum(1, keepdims=True))
+        score -= np.log(np.exp(score).sum(1, keepdims=True))
+        none = run(frame.numpy(), "NONE_1", "NONE_2")[:, None]
+        every = np.concatenate([-np.log1p(np.exp(-none)), score - np.log1p(np.exp(none))], 1)
         np.testing.assert_allclose(np.maximum(every, -20), np.maximum(logs, -20), atol=0.02)
 
 

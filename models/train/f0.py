@@ -18,7 +18,7 @@ WEIGHTS = REPO / "src" / "engine" / "f0" / "judge" / "weights.rs"
 KINDS = ("held", "vibrato", "glide", "steps")
 RANGES = ((80, 1000), (80, 300), (200, 800), (1000, 1550), (400, 1550))
 OCTAVES = (0.0, 0.0, -0.3, 0.4, 1.0)
-SIZES = {"training": (2400, 900), "held out": (100, 75)}
+SIZES = {"training": (2400, 900, 900), "held out": (100, 75, 20)}
 SECONDS = 5
 OCTAVE_RATIOS = (2, 3, 4, 1 / 2, 1 / 3, 1 / 4)
 
@@ -34,8 +34,9 @@ def recordings(rng, rows, store, count):
     return [int(rng.choice(speakers[name])) for name in chosen]
 
 
-def sounds(rng, rows, store, notes, sayings):
-    """`(label, Truth)`: sung notes of every kind, range and disturbance in turn, then recordings said again."""
+def sounds(rng, rows, store, notes, sayings, thin):
+    """`(label, Truth)`: sung notes of every kind, range and disturbance in turn, then recordings said again, then thin
+    and still voices."""
     kinds = f0_truth.DISTURBANCES
     for number in range(notes):
         trouble, kind = kinds[number % 5], KINDS[number // 5 % 4]
@@ -49,6 +50,10 @@ def sounds(rng, rows, store, notes, sayings):
         truth = f0_truth.said_again(rng, audio, octaves, trouble == "creak")
         if truth is not None:
             yield f"speech, {trouble}", f0_truth.disturb(rng, truth, trouble)
+    for number in range(thin):
+        low, high, kind = ((80, 500, KINDS[number % 4]), (80, 1400, "held"))[number % 9 // 5]
+        truth = f0_truth.sung(rng, low, high, kind, thin=number % 9 < 7, still=number % 9 > 4)
+        yield "thin or still voice", f0_truth.disturb(rng, truth, ("clean", "noise")[number // 4 % 2])
 
 
 def kept(speech, work, part):

@@ -1,6 +1,7 @@
 """The judge of pitch candidates (`src/engine/f0/judge.rs`): what it is told, how it learns and how its weights are written.
 
-Softmax over the candidates of a frame and the case that none is right; about a thousand weights in two networks.
+One network says how likely it is that none of a frame's candidates is right, the other, by a softmax, which of them is if
+one is: a voice that repeats well is never given up because nothing like it was among the sounds. About a thousand weights.
 """
 
 import numpy as np
@@ -56,7 +57,7 @@ def examples(truth, blocks, is_creaky):
 class Judge(torch.nn.Module):
     """Log probabilities `[frames, 1 + CANDIDATES]`, first that of none."""
 
-    def __init__(self, hidden=(24, 12), none_hidden=12):
+    def __init__(self, hidden=(24, 12), none_hidden=16):
         super().__init__()
         linear, relu = torch.nn.Linear, torch.nn.ReLU
         self.score = torch.nn.Sequential(
@@ -70,7 +71,9 @@ class Judge(torch.nn.Module):
     def forward(self, each, frame, there):
         score = self.score((each - self.score_mean) / self.score_scale)[..., 0]
         none = self.none((frame - self.none_mean) / self.none_scale)
-        return torch.log_softmax(torch.cat([none, torch.where(there, score, torch.tensor(-1e4))], -1), -1)
+        right = torch.log_softmax(torch.where(there, score, torch.tensor(-1e4)), -1)
+        log = torch.nn.functional.logsigmoid
+        return torch.cat([log(none), log(-none) + right], -1)
 
 
 def fit(found, epochs, seed=0, batch=4096):

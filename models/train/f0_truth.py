@@ -72,7 +72,7 @@ def through(excitation, log_power):
     return out[2 * HOP : 2 * HOP + len(excitation)]
 
 
-def vowel(rng, f0):
+def vowel(rng, f0, peaky=False):
     """Log power of a sung vowel that changes slowly. On high notes the first formant mostly goes up with the note; some
     voices are thin below a corner, as on a telephone."""
     frames = len(f0) // HOP + 1
@@ -85,7 +85,7 @@ def vowel(rng, f0):
     if rng.random() < 0.6:
         formants[:, 0] = np.maximum(formants[:, 0], 1.05 * hz)
     widths = np.array([70, 90, 140, 200]) * rng.uniform(0.5, 1.6)
-    if rng.random() < 0.3:  # formants side by side, peaks with little between them
+    if rng.random() < 0.3 or peaky:  # formants side by side, peaks with little between them
         peaks = sum(1 / (1 + ((BINS - f) / w) ** 2) for f, w in zip(formants.T[:, :, None], widths))
         return 2 * np.log(peaks + 0.01) - rng.uniform(0.5, 1.5) * np.log(1 + (BINS / 200) ** 2)
     power = sum(np.log((f**2 + (w / 2) ** 2) ** 2 / (((BINS - f) ** 2 + (w / 2) ** 2) * ((BINS + f) ** 2 + (w / 2) ** 2)))
@@ -96,7 +96,7 @@ def vowel(rng, f0):
     return power + tilt
 
 
-def notes(rng, low_hz, high_hz, seconds, kind):
+def notes(rng, low_hz, high_hz, seconds, kind, drifting=0.15):
     """A contour of one kind (held, vibrato, glide, steps) that stays between two frequencies, in Hz per sample."""
     time = np.arange(int(seconds * RATE)) / RATE
     low, high = 12 * np.log2(low_hz), 12 * np.log2(high_hz)
@@ -119,7 +119,7 @@ def notes(rng, low_hz, high_hz, seconds, kind):
         depth = rng.uniform(0.3, 1.0) * np.clip(time / 0.3, 0, 1)
         line = line + depth * np.sin(2 * np.pi * rng.uniform(4.5, 7) * time)
     drift = smooth(rng.normal(0, 1, len(time) // HOP + 2), 41)
-    line = line + 0.15 * np.interp(time * RATE / HOP, np.arange(len(drift)), drift)
+    line = line + drifting * np.interp(time * RATE / HOP, np.arange(len(drift)), drift)
     return 2 ** (line / 12)
 
 
@@ -138,20 +138,22 @@ def frames_of(f0, gain, lowest=0.1):
     return np.where(voiced[centres], f0[centres], 0.0), known
 
 
-def sung(rng, low_hz, high_hz, kind, seconds=2.0, creaky=False):
-    """One phrase of notes between silences, peak about -10 dBFS."""
-    f0 = notes(rng, low_hz, high_hz, seconds, kind)
+def sung(rng, low_hz, high_hz, kind, seconds=2.0, creaky=False, thin=False, still=False):
+    """One phrase of notes between silences. `thin` has no fundamental and narrow formants: one harmonic leads; `still`
+    has equal cycles, as tuned voices nearly have."""
+    f0 = notes(rng, low_hz, high_hz, seconds, kind, 0.0 if still else 0.15)
     gain = swell(rng, len(f0), rng.uniform(0.02, 0.08), rng.uniform(0.04, 0.15))
     wobble = smooth(rng.normal(0, 1, len(f0) // HOP + 2), 61)
     wobble *= rng.uniform(0.1, 0.8) / max(wobble.std(), 1e-3)
-    gain = gain * np.exp(np.interp(np.arange(len(f0)) / HOP, np.arange(len(wobble)), wobble))
+    if not still:
+        gain = gain * np.exp(np.interp(np.arange(len(f0)) / HOP, np.arange(len(wobble)), wobble))
     quiet = int(0.25 * RATE)
     f0, gain = np.pad(f0, quiet, "edge"), np.pad(gain, quiet)
     first = 2 if high_hz < 900 and rng.random() < 0.15 else 1
-    excitation = gain * pulses(f0, irregular(rng, creaky), first)
+    excitation = gain * pulses(f0, None if still else irregular(rng, creaky), 2 if thin else first)
     breath = gain * rng.normal(0, 1, len(f0)) * 10 ** (rng.uniform(-38, -18) / 20)
     high = np.diff(breath, prepend=0)
-    audio = through(excitation + 3 * high, vowel(rng, f0))
+    audio = through(excitation + 3 * high, vowel(rng, f0, thin))
     relative = gain / gain.max()
     return Truth(level(audio), *frames_of(f0, relative, 0.03))
 

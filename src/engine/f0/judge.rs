@@ -1,7 +1,7 @@
 //! Which candidate of a frame is F0, if any: two small networks on what the candidate finder and the evidence tell.
 //!
-//! One gives each candidate a score, the other the case that none is right; a softmax over both makes probabilities of
-//! them. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed (`models/train/f0.py`, which wrote
+//! One says how likely it is that none is right, the other gives each candidate a score, of which a softmax makes the
+//! probabilities of which is right if one is. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed (`models/train/f0.py`, which wrote
 //! `judge/weights.rs`). Plain arithmetic on the engine's thread: no state, no allocation.
 
 mod weights;
@@ -51,13 +51,14 @@ pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize) -> 
         *score = self::score(candidate, shared);
     }
     let none = self::none(found, shared);
-    let most = scores.iter().copied().fold(none, f32::max);
-    let sum = (none - most).exp() + scores.iter().map(|score| (score - most).exp()).sum::<f32>();
-    let cost = |score: f32| (most + sum.ln() - score).min(MOST);
+    let most = scores.iter().copied().fold(f32::MIN, f32::max);
+    let sum = scores[..found.len()].iter().map(|score| (score - most).exp()).sum::<f32>();
+    // The negative logarithm of a logistic function.
+    let cost = |logit: f32| (-logit).max(0.0) + (-logit.abs()).exp().ln_1p();
     for (candidate, score) in found.iter_mut().zip(scores) {
-        candidate.cost = cost(score);
+        candidate.cost = (cost(-none) + most + sum.ln() - score).min(MOST);
     }
-    cost(none)
+    if found.is_empty() { 0.0 } else { cost(none).min(MOST) }
 }
 
 fn score(candidate: &Candidate, shared: [f32; SHARED]) -> f32 {

@@ -225,7 +225,9 @@ fn bleed(len: usize, level_db: f32) -> Vec<f32> {
 /// Frames of a note that is held for 2 s, away from its ends, that are more than 3 semitones off.
 fn jumps(mode: Mode, note: f32, vowel: [f32; 4], vibrato_st: f32, level_db: f32) -> usize {
     let f0_at = |time: f32| note * 2.0_f32.powf(vibrato_st / 12.0 * (std::f32::consts::TAU * 5.5 * time).sin());
-    let voice = Voice { formants: vowel, noise_db: -35.0, ..NEUTRAL };
+    // Singers raise the first formant with the note; without that the fundamental drowns in what bleeds.
+    let formants = if level_db > -40.0 { [vowel[0].max(note), vowel[1], vowel[2], vowel[3]] } else { vowel };
+    let voice = Voice { formants, noise_db: -35.0, ..NEUTRAL };
     let mut samples = synthesise(voice, 2.0, f0_at);
     let backing = bleed(samples.len(), level_db);
     samples.iter_mut().zip(backing).for_each(|(sample, other)| *sample += other);
