@@ -448,8 +448,9 @@ impl Engine for NativeEngine {
         let confidence = self.step_content();
         self.learn(confidence.is_some());
         self.phones[self.hops % PARAM_HOPS] = match confidence {
-            Some(_) => self.content_frame.logp.map(f32::exp),
-            None => [0.0; PHONES],
+            // Only the refiner asks.
+            Some(_) if self.refiner.is_some() => self.content_frame.logp.map(f32::exp),
+            _ => [0.0; PHONES],
         };
 
         // Pitch and level belong to the frame that was analysed now.
