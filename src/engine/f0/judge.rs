@@ -1,8 +1,8 @@
 //! Which candidate of a frame is F0, if any: two small networks on what the candidate finder and the evidence tell.
 //!
-//! One says how likely it is that none is right, the other gives each candidate a score, of which a softmax makes the
-//! probabilities of which is right if one is. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed (`models/train/f0.py`, which wrote
-//! `judge/weights.rs`). Plain arithmetic on the engine's thread: no state, no allocation.
+//! One says how likely it is that none is right. The other gives each candidate a score; a softmax over these says which one
+//! is right if any is. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed
+//! (`models/train/f0.py`, which wrote `judge/weights.rs`). Plain arithmetic on the engine's thread: no state, no allocation.
 
 mod weights;
 
