@@ -111,6 +111,7 @@ def table(kept_sounds):
 
 
 def run(speech, work, frames, epochs, only_measure):
+    """Train the judge and write its weights, or print how good the tracker is."""
     if not only_measure:
         found = kept(speech, work, "training")
         track(frames, [path for *_, path in found])
