@@ -109,8 +109,9 @@ def main():
         pictures.append((f"{clip.name}, original", f"{name}.png", name))
         print(clip.name, flush=True)
     voice = next(iter(targets))
-    sung = notes.judge(args.coffre, out, judge.pitch, voice, targets[voice]["median"])
-    print(report.write(out, rows, pictures, sung))
+    phrases = notes.sung() + notes.spoken(clips)
+    known = notes.judge(args.coffre, out, judge.pitch, phrases, voice, targets[voice]["median"])
+    print(report.write(out, rows, pictures, known))
 
 
 if __name__ == "__main__":

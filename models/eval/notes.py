@@ -1,25 +1,46 @@
-"""Sung notes whose pitch is exactly known: what comes out of a conversion against what was asked for.
+"""Notes and speech whose pitch is exactly known: what comes out of a conversion against what was asked for.
 
-The notes are synthetic (`train/f0_truth.py`), 80 to 1000 Hz, held, with vibrato, gliding and in steps. The line `original` is
-SwiftF0 on the notes themselves: what the instrument gets wrong before anything is converted.
+Both are synthetic (`train/f0_truth.py`): notes from 80 to 1000 Hz, held, with vibrato, gliding and in steps; and judged
+recordings said again with a contour of our own. The lines `original` are the instruments on the sounds themselves: what
+they get wrong before anything is converted.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from train import f0_truth
 
-from . import convert, measure
+from . import convert, fine, measure
 
 KINDS = ("held", "vibrato", "glide", "steps")
 RANGES = ((80, 200), (150, 400), (300, 1000))
 MODES = ("pitch shift only", "default, live", "default")
 LARGEST = 12  # semitones of transposition
+COLUMNS = {"cents": "F0 cents", "fine": "F0 cents, refined", "gross": "F0 gross %", "voicing": "voicing %"}
 
 
-def phrases():
-    """The fixed list: `(name, Truth)` of two seconds each."""
+@dataclass
+class Phrase:
+    """A sound of a kind, "sung" or "spoken", and its truth."""
+
+    name: str
+    kind: str
+    truth: f0_truth.Truth
+
+
+def sung():
+    """The fixed list of notes, two seconds each."""
     rng = np.random.default_rng(80)
-    return [(f"{kind}-{low}", f0_truth.sung(rng, low, high, kind)) for low, high in RANGES for kind in KINDS]
+    wanted = [(f"{kind}-{low}", low, high, kind) for low, high in RANGES for kind in KINDS]
+    return [Phrase(name, "sung", f0_truth.sung(rng, low, high, kind)) for name, low, high, kind in wanted]
+
+
+def spoken(clips):
+    """Every clip of `sources` said again that has enough voice."""
+    rng = np.random.default_rng(81)
+    again = [(clip.name, f0_truth.said_again(rng, clip.audio)) for clip in clips]
+    return [Phrase(f"said-{name}", "spoken", truth) for name, truth in again if truth is not None]
 
 
 def commanded(truth, times, semitones=0):
@@ -32,35 +53,37 @@ def commanded(truth, times, semitones=0):
 
 
 def error(pitch, truth, audio, semitones=0):
-    """`measure.pitch_error` of a conversion of the phrase."""
+    """`measure.pitch_error` of a conversion of the phrase, and `fine`: the median cents off by the finer instrument."""
     times, found = pitch.timed(audio)
     wanted = commanded(truth, times, semitones)
     known = np.isfinite(wanted)
-    return measure.pitch_error(wanted[known], found[known])
+    finer = measure.pitch_error(wanted[known], fine.refined(audio, times, found)[known])
+    return measure.pitch_error(wanted[known], found[known]) | {"fine": finer["cents"]}
 
 
-def judge(coffre, out, pitch, voice, median):
-    """Rows of `{"mode", "phrase", "cents", "gross", "voicing"}`, converted to one voice and towards its median."""
+def judge(coffre, out, pitch, phrases, voice, median):
+    """Rows of `{"mode", "phrase", "kind"}` and what `error` measures, converted to one voice and towards its median."""
     rows = []
-    for name, truth in phrases():
-        source = out / f"sounds/note-{name}.wav"
+    for phrase in phrases:
+        source, truth = out / f"sounds/note-{phrase.name}.wav", phrase.truth
         convert.write(source, truth.audio)
-        rows.append({"mode": "original", "phrase": name} | error(pitch, truth, truth.audio))
+        about = {"phrase": phrase.name, "kind": phrase.kind}
+        rows.append({"mode": "original"} | about | error(pitch, truth, truth.audio))
         own = float(np.median(truth.f0[truth.f0 > 0]))
         semitones = int(np.clip(round(12 * np.log2(median / own)), -LARGEST, LARGEST))
         for mode in MODES:
-            path = out / f"sounds/note-{name}.{mode.replace(' ', '-')}.wav"
+            path = out / f"sounds/note-{phrase.name}.{mode.replace(' ', '-')}.wav"
             audio = convert.convert(coffre, source, path, voice, mode, semitones)
             if audio is not None:
-                rows.append({"mode": mode, "phrase": name} | error(pitch, truth, audio, semitones))
+                rows.append({"mode": mode} | about | error(pitch, truth, audio, semitones))
     return rows
 
 
 def table(rows):
-    """Markdown, one line per mode."""
-    lines = ["| sung notes, pitch exactly known | phrases | F0 cents | F0 gross % | voicing % |", "|---|---|---|---|---|"]
-    for mode in dict.fromkeys(row["mode"] for row in rows):
-        own = [row for row in rows if row["mode"] == mode]
-        cents, gross, voicing = (np.nanmean([row[key] for row in own]) for key in ("cents", "gross", "voicing"))
-        lines.append(f"| {mode} | {len(own)} | {cents:.1f} | {gross:.1f} | {voicing:.1f} |")
+    """Markdown, one line per kind and mode."""
+    lines = [f"| pitch exactly known | phrases | {' | '.join(COLUMNS.values())} |", "|" + "---|" * (len(COLUMNS) + 2)]
+    for kind, mode in dict.fromkeys((row["kind"], row["mode"]) for row in rows):
+        own = [row for row in rows if (row["kind"], row["mode"]) == (kind, mode)]
+        cells = [f"{np.nanmean([row[key] for row in own]):.1f}" for key in COLUMNS]
+        lines.append(f"| {kind}, {mode} | {len(own)} | {' | '.join(cells)} |")
     return "\n".join(lines)

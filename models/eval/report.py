@@ -78,13 +78,13 @@ def markdown(rows):
     return "\n\n".join(parts) + "\n"
 
 
-def write(out, rows, pictures, sung=()):
-    """`report.md`, `report.json` and `report.html`; `pictures` are `(title, picture file, sound file)`, `sung` the rows of
-    `notes`."""
+def write(out, rows, pictures, known=()):
+    """`report.md`, `report.json` and `report.html`; `pictures` are `(title, picture file, sound file)`, `known` the rows
+    of `notes`."""
     text = markdown(rows)
-    if sung:
-        text += f"\n## Sung notes\n\n{notes.table(sung)}\n"
-        (out / "notes.json").write_text(json.dumps(sung, indent=1))
+    if known:
+        text += f"\n## Notes and speech of known pitch\n\n{notes.table(known)}\n"
+        (out / "notes.json").write_text(json.dumps(known, indent=1))
     (out / "report.md").write_text(text)
     (out / "report.json").write_text(json.dumps(rows, indent=1))
     figures = "".join(

@@ -5,7 +5,8 @@ import unittest
 import numpy as np
 
 try:
-    from eval import measure, notes, report
+    from eval import fine, measure, notes, report
+    from train import f0_truth
 except ImportError as missing:
     raise unittest.SkipTest(f"the judge's packages are not installed: {missing}") from missing
 
@@ -23,14 +24,15 @@ class Notes(unittest.TestCase):
             return times, np.where(times < 1.2, wanted * 2 ** (self.cents / 1200), 0)
 
     def test_the_list_spans_the_range_of_singers(self):
-        phrases = notes.phrases()
-        self.assertEqual(len(phrases), len(dict(phrases)))
-        hz = np.concatenate([truth.f0[truth.f0 > 0] for _, truth in phrases])
+        phrases = notes.sung()
+        self.assertEqual(len(phrases), len({phrase.name for phrase in phrases}))
+        truths = [phrase.truth for phrase in phrases]
+        hz = np.concatenate([truth.f0[truth.f0 > 0] for truth in truths])
         self.assertTrue(70 < hz.min() < 110 and 700 < hz.max() < 1100, (hz.min(), hz.max()))
-        self.assertTrue(all((truth.known & (truth.f0 > 0)).mean() > 0.5 for _, truth in phrases))
+        self.assertTrue(all((truth.known & (truth.f0 > 0)).mean() > 0.5 for truth in truths))
 
     def test_an_error_of_a_known_size_is_found(self):
-        truth = notes.phrases()[1][1]
+        truth = notes.sung()[1].truth
         error = notes.error(self.Exact(truth, 7), truth, truth.audio, 5)
         self.assertAlmostEqual(error["cents"], 7, places=3)
         self.assertEqual(error["gross"], 0)
@@ -39,14 +41,30 @@ class Notes(unittest.TestCase):
         self.assertEqual(off["gross"], 100)
 
     def test_the_instrument_hears_the_notes(self):
-        _, truth = notes.phrases()[4]
+        truth = notes.sung()[4].truth
         error = notes.error(measure.Pitch(), truth, truth.audio)
         self.assertLess(error["cents"], 5)
+        self.assertLess(error["fine"], 1.5)
         self.assertLess(error["gross"], 1)
 
     def test_the_table_has_a_line_per_mode(self):
-        rows = [{"mode": mode, "phrase": "a", "cents": 2.0, "gross": 0.5, "voicing": 1.0} for mode in ("original", "default")]
-        self.assertIn("| default | 1 | 2.0 | 0.5 | 1.0 |", notes.table(rows))
+        about = {"phrase": "a", "kind": "sung", "cents": 2.0, "fine": 1.0, "gross": 0.5, "voicing": 1.0}
+        rows = [about | {"mode": mode} for mode in ("original", "default")]
+        self.assertIn("| sung, default | 1 | 2.0 | 1.0 | 0.5 | 1.0 |", notes.table(rows))
+
+
+class Fine(unittest.TestCase):
+    def test_a_vowel_is_found_within_two_cents_from_wherever_it_starts(self):
+        truth = f0_truth.sung(np.random.default_rng(4), 150, 160, "held")
+        times = np.arange(0.4, 2.0, 0.02)
+        wanted = notes.commanded(truth, times)
+        for cents in (-40, 0, 40):
+            found = fine.refined(truth.audio, times, wanted * 2 ** (cents / 1200))
+            self.assertLess(np.median(np.abs(1200 * np.log2(found / wanted))), 2)
+
+    def test_silence_and_what_has_no_room_stay_as_they_are(self):
+        f0, times = np.array([120.0, 0.0, 120.0]), np.array([0.0, 0.5, 1.0])
+        np.testing.assert_array_equal(fine.refined(np.zeros(16000, np.float32), times, f0), f0)
 
 
 class Measures(unittest.TestCase):
