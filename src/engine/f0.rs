@@ -96,7 +96,7 @@ impl F0Tracker {
         let (frame, previews) = self.observations.split_at_mut(1);
         let previews = &mut previews[..self.previews];
         self.finder.push(&filtered, &mut frame[0].candidates);
-        frame[0].voicing = self.evidence.voicing(0, frame[0].candidates.best().correlation);
+        frame[0].voicing = self.evidence.voicing(frame[0].candidates.best().correlation);
         frame[0].unvoiced = judge::judge(&mut frame[0].candidates, self.evidence.levels_db(0), 0);
         for (index, preview) in previews.iter_mut().enumerate() {
             let ahead = index + 1;

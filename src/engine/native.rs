@@ -37,7 +37,7 @@ use bands::ENV_BANDS;
 use filter::FilterDesigner;
 use gate::Gate;
 use mapping::{DIFFERENTIAL_LIKENESS, MapContent, MapFrame, MapParams, Mapper, Side, confidence_from_logp};
-use refine::{DELAY_HOPS, MIDDLE_HOPS, RefineGraph, Refiner};
+use refine::{DELAY_HOPS, HEARD_HOPS, RefineGraph, Refiner};
 use register::{Register, distance_st, register_st};
 use synth::Synth;
 use track::Pitch;
@@ -352,7 +352,7 @@ impl NativeEngine {
         }
         self.marks.rotate_left(1);
         self.marks[DELAY_HOPS] = mark;
-        let phones = *self.phones_heard(MIDDLE_HOPS + 1);
+        let phones = *self.phones_heard(HEARD_HOPS);
         let Some(refiner) = &mut self.refiner else { return };
         let aim = self.mapper.aim();
         let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };

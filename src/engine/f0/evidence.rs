@@ -56,10 +56,9 @@ impl VoicingEvidence {
         [self.peak, whole].map(|other| 10.0 * ((low + QUIET) / (other + QUIET)).log10().min(0.0))
     }
 
-    /// Probability that the frame `ahead` (0 to 2) hops after the newest is voiced, given the correlation of its best
-    /// candidate.
-    pub fn voicing(&self, ahead: usize, correlation: f32) -> f32 {
-        let [level_db, low_band_db] = self.levels_db(ahead);
+    /// Probability that the newest frame is voiced, given the correlation of its best candidate.
+    pub fn voicing(&self, correlation: f32) -> f32 {
+        let [level_db, low_band_db] = self.levels_db(0);
         let sum = BIAS + CORRELATION_WEIGHT * correlation + LEVEL_WEIGHT * level_db + LOW_BAND_WEIGHT * low_band_db;
         1.0 / (1.0 + (-sum).exp())
     }
@@ -79,7 +78,7 @@ mod tests {
                 let low: [f32; F0_HOP_LEN] = std::array::from_fn(|n| whole[n] * low_share);
                 evidence.push(&whole, &low);
             }
-            evidence.voicing(0, correlation)
+            evidence.voicing(correlation)
         };
         let vowel = voicing(0.1, 0.1, 1.0, 0.95);
         assert!(vowel > 0.95, "{vowel}");

@@ -46,8 +46,9 @@ const LOOK_AHEAD_FRAMES: usize = 2;
 /// Hops from input to output: the rest of a frame and the graph's look-ahead.
 pub const DELAY_HOPS: usize = FRAME_HOPS - 1 + LOOK_AHEAD_FRAMES;
 
-/// From the end of the newest hop back to the middle of the newest frame: this many hops and a half.
-pub const MIDDLE_HOPS: usize = FRAME_HOPS / 2;
+/// How many hops before the end of the newest hop the phones were heard that a refiner is told of with it: the middle of
+/// its newest frame lies half a hop later.
+pub const HEARD_HOPS: usize = FRAME_HOPS / 2 + 1;
 
 /// First bin of those whose mean gain goes on above 8 kHz.
 const HELD_FROM: usize = 200;
@@ -155,7 +156,7 @@ impl Refiner {
     }
 
     /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment, for
-    /// the voice that is aimed at. `phones` are the probabilities of what is said [`MIDDLE_HOPS`] and a half before the end of
+    /// the voice that is aimed at. `phones` are the probabilities of what is said [`HEARD_HOPS`] before the end of
     /// the given hop; all 0 where nothing is known. Where the amount is 0 for a frame's length, a hop comes
     /// out bit for bit as it came in.
     ///

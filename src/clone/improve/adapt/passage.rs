@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clone::features::{FeatureExtractor, FeatureFrame, encode};
 use crate::engine::content::{ContentEncoder, PHONES};
 use crate::engine::native::NativeEngine;
-use crate::engine::native::refine::{DELAY_HOPS, MIDDLE_HOPS};
+use crate::engine::native::refine::{DELAY_HOPS, HEARD_HOPS};
 use crate::engine::profile::{LearnFrame, ProfileLearner, SourceProfile};
 use crate::engine::{Engine as _, HOP_LEN, HopParams, Mode};
 use crate::voice::Voice;
@@ -117,7 +117,7 @@ impl Passage {
             self.engine.process_hop(&self.params, &hop, &mut output).map_err(|error| error.to_string())?;
             self.output.extend(output);
             // The engine's output is late by its refiner, which only delays here.
-            self.phones.push(*self.engine.phones_heard(DELAY_HOPS + MIDDLE_HOPS + 1));
+            self.phones.push(*self.engine.phones_heard(DELAY_HOPS + HEARD_HOPS));
             self.position += HOP_LEN;
         }
         Ok(self.output.len() < self.input.len() + self.engine.latency_len())

@@ -62,7 +62,8 @@ impl Probe {
         self.graph
     }
 
-    /// Takes the next hop of both, and what is said [`super::MIDDLE_HOPS`] and a half before its end, and gives `take` the frame that has its answer now, once there is one.
+    /// Takes the next hop of both, and what is said [`super::HEARD_HOPS`] before its end, and gives `take` the frame that
+    /// has its answer now, once there is one.
     ///
     /// # Errors
     /// [`GraphError`] when the graph fails.
