@@ -1,6 +1,6 @@
 """F0 finer than SwiftF0 tells it: its answer says which octave, the harmonics of the whitened sound say where exactly.
 
-On speech whose F0 is known SwiftF0 is off by about 4.5 cents (median), this by about 1: formants and their changes pull at a
+On speech whose F0 is known SwiftF0 is off by 4.5 to 6 cents (median), this by 1 to 1.5: formants and their changes pull at a
 harmonic, and whitening takes them away (Makhoul 1975, linear prediction; the sum of the harmonics' power is the
 approximate maximum likelihood of a period, Wise et al. 1976).
 """
