@@ -39,9 +39,12 @@ def parse():
     refine.add_argument("--minutes", type=float, default=45)
     refine.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
     refine.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    refine.add_argument("--adversarial", type=float, default=0.0, help="weight of a judge that is trained along; 0 for none")
     refine.add_argument("--content", type=float, default=0.0, help="weight of reading the recording's phones; 0 for none")
     refine.add_argument("--virtual", type=float, default=0.6, help="share of virtual voices; 0 to know those of the pairs by heart")
+    speaker = stages.add_parser("speaker", help="train what says who speaks, for refine-cross")
+    speaker.add_argument("--name", default="speaker-1", help="name of the checkpoint")
+    speaker.add_argument("--minutes", type=float, default=13)
+    speaker.add_argument("--seed", type=int, default=1, help="another number, another network")
     cross = stages.add_parser("refine-cross", help="train the refiner on conversions of other speakers")
     cross.add_argument("--coffre", required=True, help="the `coffre` program")
     cross.add_argument("--name", required=True, help="name of the checkpoint")
@@ -49,8 +52,10 @@ def parse():
     cross.add_argument("--minutes", type=float, default=38)
     cross.add_argument("--rate", type=float, default=4e-4, help="highest learning rate")
     cross.add_argument("--opinion", type=float, default=0.3, help="weight of the judge of patches")
-    cross.add_argument("--quiet", type=float, default=0.0, help="weight of gains in quiet frames; 0 for none")
-    cross.add_argument("--floor", type=float, default=1e-4, help="power under which the judge hears nothing")
+    cross.add_argument("--quiet", type=float, default=20.0, help="weight of gains in quiet frames; 0 for none")
+    cross.add_argument("--alike", type=float, default=2.0, help="weight of who speaks; 0 for none")
+    cross.add_argument("--floor", type=float, default=1e-3, help="power under which the judge hears nothing")
+    cross.add_argument("--any", action="store_true", help="the refiner of all voices but the embedded ones, on clones")
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
     refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
@@ -108,11 +113,16 @@ def main():
     elif args.stage == "refine":
         from . import refine
 
-        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.adversarial, args.content, args.virtual)
+        refine.run(speech, work, args.name, args.minutes, args.start, args.rate, args.content, args.virtual)
+    elif args.stage == "speaker":
+        from . import speaker
+
+        speaker.run(speech, work, args.name, args.minutes, args.seed)
     elif args.stage == "refine-cross":
         from . import refine_cross
 
-        settings = (args.rate, args.opinion, args.quiet, args.floor)
+        weights = (args.opinion, args.quiet, args.alike)
+        settings = (args.rate, weights, args.floor, args.any)
         refine_cross.run(speech, work, args.coffre, args.name, args.start, args.minutes, *settings)
     elif args.stage == "refine-export":
         from . import refine_export

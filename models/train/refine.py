@@ -4,8 +4,9 @@ The network is told what is said as the shipped content encoder of mix mode read
 throat's: who sings to a converter is never the voice that is aimed at.
 
 Loss: distance of the log energies of 64 bands (smoothed over three frames, weighted by the recording's level), and
-distance of the bins' compressed power. Phases stay as they are. On request the content encoder has to read the same phones as in the recording, and a small judge of band patterns adds its opinion. AdamW with a cosine over
-wall-clock time as in `encoder`; EMA weights are what is kept.
+distance of the bins' compressed power. Phases stay as they are. On request the content encoder has to
+read the same phones as in the recording. AdamW with a cosine over wall-clock time as in `encoder`; EMA weights are what is
+kept.
 """
 
 import json
@@ -141,23 +142,6 @@ class Loss:
         return bands, bins, gained
 
 
-class Judge(nn.Module):
-    """Tells recordings from refined ones by their bands; adversarial training only."""
-
-    def __init__(self):
-        super().__init__()
-        sizes = [1, 24, 48, 64]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2, padding=2) for a, b in zip(sizes, sizes[1:]))
-        self.head = nn.Conv2d(sizes[-1], 1, 3, padding=1)
-        self.voice = nn.Linear(net.VOICE_LEN, sizes[-1])
-
-    def forward(self, bands, voice):
-        x = (bands[:, None] + 8) / 4
-        for layer in self.layers:
-            x = F.leaky_relu(layer(x), 0.2)
-        return self.head(x) + (x * self.voice(voice)[:, :, None, None]).mean(1, keepdim=True)
-
-
 def batch(rng, pairs, virtual_share=0.6):
     """Cuts of 3 s at random levels: what came back, the recording, the voice. One in 25 came back unharmed; a share is
     turned into a virtual voice."""
@@ -215,25 +199,20 @@ def check(network, loss, pairs, device):
 
 
 class Training:
-    """The network, its slow shadow and, with `adversarial` above 0, the judge; one `step` a batch."""
+    """The network and its slow shadow; one `step` a batch."""
 
-    def __init__(self, device, rate, adversarial, content=0.0, compiled=False):
-        self.device, self.rate, self.adversarial = device, rate, adversarial
+    def __init__(self, device, rate, content=0.0, compiled=False):
+        self.device, self.rate = device, rate
         self.network, self.shadow = net.RefineNet().to(device), net.RefineNet().to(device)
         self.loss = Loss(device, content, compiled)
         self.gains = torch.compile(self.network.forward) if compiled else self.network
-        betas = (0.8, 0.99) if adversarial else (0.9, 0.999)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=0.01, betas=betas)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=0.01)
         self.shadow.load_state_dict(self.network.state_dict())
-        self.steps, self.spent, self.judge = 0, 0.0, None
-        if adversarial:
-            self.judge = Judge().to(device)
-            self.judge_optimiser = torch.optim.AdamW(self.judge.parameters(), 4e-4, betas=(0.8, 0.99))
+        self.steps, self.spent = 0, 0.0
 
     def parts(self):
         """Everything a checkpoint keeps by name."""
-        parts = {"weights": self.shadow, "raw": self.network, "optimiser": self.optimiser}
-        return parts | ({"judge": self.judge, "judge_optimiser": self.judge_optimiser} if self.judge else {})
+        return {"weights": self.shadow, "raw": self.network, "optimiser": self.optimiser}
 
     def save(self, path):
         state = {name: part.state_dict() for name, part in self.parts().items()}
@@ -246,13 +225,6 @@ class Training:
             if name in saved:
                 part.load_state_dict(saved[name])
         self.steps, self.spent = saved["step"], saved["spent"]
-
-    def opinion(self, gained, clean, voice):
-        """Train the judge; what it says of the refined spectra, once it has learned something."""
-        own, wanted = (self.loss.bands(spectra.abs().square(), 1e-6) for spectra in (gained, clean))
-        said = -self.judge(own, voice).mean() if self.steps > 200 else 0.0
-        wrong = F.relu(1 - self.judge(wanted, voice)).mean() + F.relu(1 + self.judge(own.detach(), voice)).mean()
-        return said, wrong
 
     def step(self, progress, back, clean, voice):
         """One step at `progress` of the time, 0 to 1; the two distances and what was misread."""
@@ -270,17 +242,10 @@ class Training:
         bands, bins, gained = self.loss.parts(back, clean, gain)
         misread = self.loss.misread(gained, clean) if self.loss.weight else torch.zeros(())
         total = bands + 2 * bins + self.loss.weight * misread
-        if self.judge:
-            said, wrong = self.opinion(gained, clean, voice)
-            total = total + self.adversarial * said
         self.optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
-        if self.judge:
-            self.judge_optimiser.zero_grad()
-            wrong.backward()
-            self.judge_optimiser.step()
         self.steps += 1
         keep = min(0.997, (self.steps + 1) / (self.steps + 30))
         with torch.no_grad():
@@ -289,13 +254,13 @@ class Training:
         return float(bands.detach()), float(bins.detach()), float(misread.detach())
 
 
-def run(speech, work, name, minutes, start=None, rate=1.5e-3, adversarial=0.0, content=0.0, virtual_share=0.6):
+def run(speech, work, name, minutes, start=None, rate=1.5e-3, content=0.0, virtual_share=0.6):
     """Train checkpoint `name` for `minutes`, continuing one that was interrupted. `start` names another checkpoint, or
     is `shipped`."""
     torch.set_num_threads(1)
     device, path = "cuda" if torch.cuda.is_available() else "cpu", work / f"{name}.pt"
     train, kept = Store(speech, work).split()
-    training = Training(device, rate, adversarial, content, compiled=True)
+    training = Training(device, rate, content, compiled=True)
     if path.exists():
         training.resume(path)
     elif start:
