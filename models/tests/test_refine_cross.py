@@ -89,6 +89,16 @@ class Judging(unittest.TestCase):
         own, other = (identity.distance(spectra, torch.tensor(order)) for order in ([0, 1], [1, 0]))
         self.assertTrue((own < other).all(), (own, other))
 
+    def test_the_mean_of_checkpoints_lies_between_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
+            for name, value in (("one", 1.0), ("two", 4.0)):
+                network = net.RefineNet()
+                torch.nn.init.constant_(network.head.bias, value)
+                torch.save({"weights": network.state_dict()}, work / f"{name}.pt")
+            cross.write_mean(work, "mean", ["one", "two"])
+            self.assertTrue((net.load(work / "mean.pt").head.bias == 2.5).all())
+
 
 class Speakers(unittest.TestCase):
     def test_level_does_not_matter_and_disturbing_keeps_the_shape(self):

@@ -56,6 +56,9 @@ def parse():
     cross.add_argument("--alike", type=float, default=2.0, help="weight of who speaks; 0 for none")
     cross.add_argument("--floor", type=float, default=1e-3, help="power under which the judge hears nothing")
     cross.add_argument("--any", action="store_true", help="the refiner of all voices but the embedded ones, on clones")
+    mean = stages.add_parser("refine-mean", help="a checkpoint whose weights are the mean of others'")
+    mean.add_argument("--name", required=True, help="name of the checkpoint")
+    mean.add_argument("--of", required=True, nargs="+", help="names of the others")
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
     refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
@@ -124,6 +127,10 @@ def main():
         weights = (args.opinion, args.quiet, args.alike)
         settings = (args.rate, weights, args.floor, args.any)
         refine_cross.run(speech, work, args.coffre, args.name, args.start, args.minutes, *settings)
+    elif args.stage == "refine-mean":
+        from . import refine_cross
+
+        refine_cross.write_mean(work, args.name, args.of)
     elif args.stage == "refine-export":
         from . import refine_export
 

@@ -179,6 +179,14 @@ def check(training):
     return np.mean(found, 0).round(4).tolist()
 
 
+def write_mean(work, name, others):
+    """Checkpoint `name`: the mean of the weights of `others`, of which each went on from the one before (Izmailov et al. 2018;
+    Wortsman et al. 2022)."""
+    states = [net.load(work / f"{other}.pt").state_dict() for other in others]
+    mean = {key: sum(state[key] for state in states) / len(states) for key in states[0]}
+    torch.save({"weights": mean}, work / f"{name}.pt")
+
+
 def run(speech, work, coffre, name, start, minutes, rate, weights, floor, is_any, virtual_share=0.6):
     """Make the conversions, and train checkpoint `name` from checkpoint `start`, with its judge if it has one, for
     `minutes`. `weights` are those of the judge's opinion, of gains in quiet frames and of who speaks; `floor` is the
