@@ -42,7 +42,7 @@ def parse():
     refine.add_argument("--content", type=float, default=0.0, help="weight of reading the recording's phones; 0 for none")
     refine.add_argument("--virtual", type=float, default=0.6, help="share of virtual voices; 0 to know those of the pairs by heart")
     speaker = stages.add_parser("speaker", help="train what says who speaks, for refine-cross")
-    speaker.add_argument("--name", default="speaker-1", help="name of the checkpoint")
+    speaker.add_argument("--name", default="speaker-1", help="name of the checkpoint, `speaker-` and anything")
     speaker.add_argument("--minutes", type=float, default=13)
     speaker.add_argument("--seed", type=int, default=1, help="another number, another network")
     cross = stages.add_parser("refine-cross", help="train the refiner on conversions of other speakers")

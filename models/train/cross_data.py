@@ -1,8 +1,8 @@
 """Real conversions to learn from: training speakers' recordings in the voices of others, unrefined.
 
 Two sets: everybody to the four voices of people (`cross/` below the work folder), and everybody to clones of other training
-speakers (`cross-any/`). Files are `SPEAKER.wav` (in `cross/` only), `VOICE.coffre` and `SPEAKER.VOICE.wav`; what is there is
-not made again.
+speakers (`cross-any/`). Files are `SPEAKER.wav` (in `cross/` only), `voices/VOICE.coffre` and `SPEAKER.VOICE.wav`; a conversion
+that is there is not made again.
 """
 
 import math
@@ -74,7 +74,8 @@ def convert(speech, work, coffre):
 
 
 def made(program, source, folder, speaker, voice, median, likeness):
-    target, fresh = folder / f"{speaker}.{voice}.wav", folder / f"fresh.{program.mark}.wav"
+    """Convert `source`, which `speaker` sings at a `median` F0, unless that was done before."""
+    target, fresh = folder / f"{speaker}.{voice}.wav", folder / f"fresh-{program.mark}.wav"  # one dot: no conversion yet
     if not target.exists():
         program.convert(source, fresh, voice, usual_shift(median, program.median(voice)), likeness)
         fresh.replace(target)
@@ -93,14 +94,16 @@ def convert_any(speech, work, coffre):
         rng.shuffle(rows)
         clones[name] = first_seconds(rows, rng.choice(CLONE_SECONDS))
     program = Program(coffre, speech, folder, clones, "any")
-    names = [name for name in everybody if (work / "cross" / f"{name}.wav").exists()]
+    sources = {name: work / "cross" / f"{name}.wav" for name in everybody}
+    names = [name for name in everybody if sources[name].exists()]
+    tracks = [pitch.track(soundfile.read(sources[name], dtype="float32")[0]) for name in names]
+    medians = [float(np.median(track[track > 0])) for track in tracks]
     for further in range(ROUNDS):
         for number, speaker in enumerate(names):
             voice = names[(number + FIRST + FURTHER * further) % len(names)]
-            source, like = work / "cross" / f"{speaker}.wav", rng.choice(LIKENESS)
-            track = pitch.track(soundfile.read(source, dtype="float32")[0])
+            like = rng.choice(LIKENESS)
             try:
-                made(program, source, folder, speaker, voice, float(np.median(track[track > 0])), like)
+                made(program, sources[speaker], folder, speaker, voice, medians[number], like)
             except RuntimeError as error:
                 print(f"refine-cross: {speaker} to {voice} left out, {error}", flush=True)
 
@@ -133,8 +136,6 @@ class Crossing:
         self.conversions, self.targets, numbers = [], [], {}
         for path in sorted(folder.glob("*.*.wav")):
             speaker, voice = path.stem.rsplit(".", 1)
-            if speaker == "fresh":
-                continue
             if voice not in numbers:
                 own = [store.audio(row["row"]) for row in rows if row["speaker"] == VOICES.get(voice, voice)]
                 described = torch.from_numpy(net.voice_values(voice_path(folder, voice)))

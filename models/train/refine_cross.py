@@ -25,7 +25,7 @@ from .cross_data import CUTS, Crossing
 from .data import RATE
 
 AMOUNTS = (0.6, 0.9)  # share of the gains that the engine lets act
-DISTURBED = 0.5  # how much of a recording is taken away before it is said who speaks
+DISTURBED = 0.5  # strength of the equaliser before it is said who speaks
 CENTRE_CUTS = 24  # cuts of a person's recordings that say where the voice is
 
 
@@ -194,10 +194,13 @@ def run(speech, work, coffre, name, start, minutes, rate, weights, floor, is_any
     torch.set_num_threads(1)
     (cross_data.convert_any if is_any else cross_data.convert)(speech, work, coffre)
     crossing, (pairs, kept) = Crossing(speech, work, is_any), refine.Store(speech, work).split()
-    identity = Identity([speakers.load(path) for path in sorted(work.glob("speaker-*.pt"))], crossing)
+    judges = [speakers.load(path) for path in sorted(work.glob("speaker-*.pt"))]
+    if not judges:
+        raise SystemExit(f"refine-cross: no speaker-*.pt in {work}; `speaker` makes them")
+    identity = Identity(judges, crossing)
     training = Training(net.load(work / f"{start}.pt"), crossing, identity, rate, weights, floor)
     path, known = work / f"{name}.pt", torch.load(work / f"{start}.pt", weights_only=True).get("patches", {})
-    if "voices.0.bias" in known:
+    if known:
         training.patches.load_state_dict(known)
     rng, step, spent, last, seen = random.Random(1), 0, 0.0, time.time(), []
     print(f"{len(crossing.conversions)} + {len(crossing.kept)} conversions to {len(crossing.targets)} voices", flush=True)

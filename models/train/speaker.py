@@ -2,8 +2,8 @@
 
 It hears the log energies of 64 bands of about two seconds, without their mean level. What belongs to the room and the
 microphone is taken from it by random equalisers, noise floors and cut-off tops; otherwise a reader of LibriSpeech would be
-known by the recording. A recording that is played faster or slower is another speaker's. Additive-margin softmax over the speakers (Wang et al. 2018) and attentive statistics pooling (Okabe
-et al. 2018). The judge's own measure of similarity is another network that nothing here is trained on.
+known by the recording. A recording that is played faster or slower is another speaker's. Additive-margin softmax over the
+speakers (Wang et al. 2018) and attentive statistics pooling (Okabe et al. 2018). The judge's own measure of similarity is another network that nothing here is trained on.
 """
 
 import math
@@ -18,15 +18,14 @@ from torch.nn import functional as F
 
 from . import net as content_net
 from . import refine_net
+from .data import RATE, TARGETS, AudioStore, load_rows, load_split, training_rows
 from .refine import BANDS, bank
-from .data import RATE, AudioStore, load_rows, load_split, training_rows
 
 CHANNELS, BLOCKS, TAPS, EMBEDDING = 192, 6, 5, 128
 CLIPS, SECONDS = 48, 2
 MARGIN, SCALE = 0.2, 30.0
 FLOOR = 1e-6
 VOICE_SHARE = 0.15  # of the clips are one of the four embedded voices
-EMBEDDED = ("flemishguy", "kathleen", "kerstin", "nathalie")
 SPEEDS = (1.0, 0.88, 1.13)
 
 
@@ -80,7 +79,7 @@ class Ear:
         return torch.einsum("mf,bft->btm", self.bank, spectra.abs().square())
 
     def disturb(self, energies, strength=1.0):
-        """A smooth equaliser of about 6 dB, a coloured noise floor 20 to 50 dB down and, now and then, no top."""
+        """A smooth equaliser of about 6 dB times `strength`, a coloured noise floor 20 to 50 dB down and, now and then, no top."""
         count, _, bands = energies.shape
         place = torch.linspace(0, math.pi, bands)
         waves = torch.arange(1, 6)
@@ -120,7 +119,7 @@ class Recordings:
 
     def batch(self, rng):
         """Cuts, and the number of speaker and speed of each."""
-        names = [rng.choice(EMBEDDED if rng.random() < VOICE_SHARE else self.names) for _ in range(CLIPS)]
+        names = [rng.choice(TARGETS if rng.random() < VOICE_SHARE else self.names) for _ in range(CLIPS)]
         speeds = [rng.randrange(len(SPEEDS)) for _ in names]
         audio = np.stack([self.cut(rng, name, SPEEDS[speed]) for name, speed in zip(names, speeds)])
         who = [self.names.index(name) * len(SPEEDS) + speed for name, speed in zip(names, speeds)]
@@ -145,8 +144,9 @@ def equal_error(network, recordings, clips=12):
 
 
 def load(path):
+    """The network of a checkpoint, as `run` writes it; nothing trains it further."""
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    network = SpeakerNet(saved.get("blocks", 5))
+    network = SpeakerNet(saved["blocks"])
     network.load_state_dict(saved["weights"])
     return network.eval().requires_grad_(False)
 
@@ -182,7 +182,6 @@ def run(speech, work, name, minutes, seed, rate=2e-3):
         seen.append([loss.item(), float((near.argmax(1) == who).float().mean())])
         step, spent, last = step + 1, spent + time.time() - last, time.time()
         if step % 200 == 0:
-            network.eval()
             error = equal_error(network, others)
             print(f"{spent:.0f} s, step {step}", np.mean(seen[-200:], 0).round(3).tolist(), f"EER {error:.1f} %", flush=True)
             torch.save({"weights": network.state_dict(), "blocks": BLOCKS}, work / f"{name}.pt")
