@@ -11,13 +11,14 @@ import numpy as np
 
 from train.data import REPO, speech_dir
 
-from . import convert, measure, notes, report, sources
+from . import convert, measure, notes, report, seeds, sources
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="eval", description=__doc__)
     parser.add_argument("--coffre", type=Path, required=True, help="the program to judge")
     parser.add_argument("--out", type=Path, required=True, help="folder for sounds, pictures and the report")
+    parser.add_argument("--seeds", type=int, default=3, help="how often DNSMOS is measured, see seeds.py; 1 is once")
     parser.add_argument("--quick", action="store_true", help="6 clips and one picture each instead of the whole list")
     parser.add_argument("--voices", type=Path, default=REPO / "models" / "voices", help="folder of voice files")
     parser.add_argument("--voice", action="append", help="only this voice; may be repeated")
@@ -79,7 +80,7 @@ def main():
     judge = Judge(clips)
     voices = {n: s for n, s in sources.voices(args.voices).items() if not args.voice or n in args.voice}
     targets = {voice: judge.target(speech, speaker) for voice, speaker in voices.items()}
-    rows, pictures, refused = [], [], set()
+    rows, pictures, refused, again = [], [], set(), []
     profiles = learn_singers(args.coffre, speech, out, clips, next(iter(voices)))
     for clip in clips:
         name = f"sounds/{clip.name}.wav"
@@ -100,6 +101,8 @@ def main():
                     refused |= {mode} if mode == "pitch shift only" else set()
                     continue
                 rows.append(judge.row(clip, voice, mode, audio, target, source))
+                if mode in seeds.MODES:
+                    again.append((clip.name, voice, mode, source["transpose"], profiles[clip.speaker]))
                 if first:
                     report.spectrogram(out / f"{path}.png", audio)
                     pictures.append((f"{clip.name} to {voice}, {mode}", f"{path}.png", path))
@@ -111,7 +114,8 @@ def main():
     voice = next(iter(targets))
     phrases = notes.sung() + notes.spoken(clips)
     known = notes.judge(args.coffre, out, judge.pitch, phrases, voice, targets[voice]["median"])
-    print(report.write(out, rows, pictures, known))
+    once = [row | {"seed": 0} for row in rows if row["mode"] in seeds.MODES]
+    print(report.write(out, rows, pictures, known, once + seeds.judge(args.coffre, out, clips, again, args.seeds)))
 
 
 if __name__ == "__main__":

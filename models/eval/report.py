@@ -6,7 +6,7 @@ import json
 import matplotlib.image
 import numpy as np
 
-from . import notes
+from . import notes, seeds
 
 COLUMNS = {
     "n": ("clips", "{:.0f}"),
@@ -78,10 +78,13 @@ def markdown(rows):
     return "\n\n".join(parts) + "\n"
 
 
-def write(out, rows, pictures, known=()):
+def write(out, rows, pictures, known=(), seeded=()):
     """`report.md`, `report.json` and `report.html`; `pictures` are `(title, picture file, sound file)`, `known` the rows
-    of `notes`."""
+    of `notes`, `seeded` those of `seeds`."""
     text = markdown(rows)
+    if len({row["seed"] for row in seeded}) > 1:
+        text += f"\n## OVRL from seed to seed\n\n{seeds.table(seeded)}\n"
+        (out / "seeds.json").write_text(json.dumps(seeded, indent=1))
     if known:
         text += f"\n## Notes and speech of known pitch\n\n{notes.table(known)}\n"
         (out / "notes.json").write_text(json.dumps(known, indent=1))

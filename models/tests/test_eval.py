@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 
 try:
-    from eval import fine, measure, notes, report
+    from eval import fine, measure, notes, report, seeds
     from train import f0_truth
 except ImportError as missing:
     raise unittest.SkipTest(f"the judge's packages are not installed: {missing}") from missing
@@ -65,6 +65,30 @@ class Fine(unittest.TestCase):
     def test_silence_and_what_has_no_room_stay_as_they_are(self):
         f0, times = np.array([120.0, 0.0, 120.0]), np.array([0.0, 0.5, 1.0])
         np.testing.assert_array_equal(fine.refined(np.zeros(16000, np.float32), times, f0), f0)
+
+
+class Seeds(unittest.TestCase):
+    clip = np.sin(np.arange(16000) * 0.1).astype(np.float32) * 0.1
+
+    def test_the_first_is_the_clip_and_the_others_are_each_their_own(self):
+        self.assertTrue((seeds.moved(self.clip, 0) == self.clip).all())
+        moved = [seeds.moved(self.clip, seed) for seed in (1, 2, 1)]
+        self.assertTrue(np.array_equal(moved[0], moved[2]))
+        self.assertFalse(np.array_equal(moved[0][-1000:], moved[1][-1000:]))
+
+    def test_a_clip_is_late_by_a_hop_and_off_by_a_decibel_at_most(self):
+        for seed in range(1, 30):
+            moved = seeds.moved(self.clip, seed)
+            late = len(moved) - len(self.clip)
+            self.assertTrue(0 < late <= 160)
+            gain = moved[late:] @ self.clip / (self.clip @ self.clip)
+            self.assertLess(abs(20 * np.log10(gain)), 1.001)
+            self.assertLess(np.abs(moved[late:] - gain * self.clip).max(), 4e-5)
+
+    def test_the_table_means_over_conversions_and_spreads_within_them(self):
+        scores = {("a", 0): 3.0, ("a", 1): 3.2, ("b", 0): 2.0, ("b", 1): 2.2}
+        rows = [{"clip": clip, "voice": "v", "mode": "default", "seed": n, "ovr": ovr} for (clip, n), ovr in scores.items()]
+        self.assertIn("| default | 2 | 2.500 | 2.700 | 2.600 | 0.141 |", seeds.table(rows))
 
 
 class Measures(unittest.TestCase):
