@@ -47,14 +47,14 @@ def later_impulses(rate: int) -> np.ndarray:
 def test_a_dry_track_and_the_plugin_s_add_up_sample_by_sample(daw, rate):
     # With the mix saved in the session: that it comes back is proved by the same sum.
     audio = later_impulses(rate)
-    found, latency = daw.export(rate, {"coffre": audio, "plain": audio}, {MIX: 0.0})
+    found, latency = daw.export(rate, {"coffre": audio, "plain": audio}, {MIX: 0.0}, wanted=2 * audio)
     assert latency > rate // 50
     assert_same(found, 2 * audio, f"the sum at {rate} Hz")
 
 
 def test_a_deactivated_plugin_is_passed_by(daw):
     audio = later_impulses(48_000)
-    found, _ = daw.export(48_000, {"coffre": audio, "plain": audio}, is_bypassed=True)
+    found, _ = daw.export(48_000, {"coffre": audio, "plain": audio}, is_bypassed=True, wanted=2 * audio)
     assert_same(found, 2 * audio, "the sum")
 
 
