@@ -18,6 +18,7 @@ pub mod model;
 mod module;
 mod provider;
 pub mod queue;
+mod recurrent;
 mod runtime;
 mod watchdog;
 mod whole;
@@ -27,6 +28,7 @@ pub use graph::{Declared, Graph, GraphCall, Port, Settings};
 pub use loose::{LooseInput, LooseOutput};
 pub use module::own_module_path;
 pub(crate) use module::pin_own_module;
+pub use recurrent::RecurrentCall;
 pub use runtime::Runtime;
 
 /// The version of ONNX Runtime that Coffre ships and is tested with. Any other from [`OLDEST_MINOR`] on works too.

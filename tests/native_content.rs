@@ -157,8 +157,36 @@ fn what_was_learned_about_a_voice_is_heard_in_mix_mode_and_by_its_share_in_a_mor
     assert_eq!(
         level(Mode::Live, [true, false], 0.0),
         level(Mode::Live, [false, true], 0.0),
-        "live mode refines nothing"
+        "the corrector of live mode is told of mean shapes alone"
     );
+}
+
+#[test]
+fn live_mode_is_corrected_without_delay_at_the_singer_s_loudness() {
+    let (speech, _) = read_mono(&tree("tests/data/vocal.flac"), 60.0).expect("test data");
+    let input = &speech[..144_000];
+    let run = |likeness: f32, is_corrected: bool| {
+        let mut engine = match is_corrected {
+            true => complete_engine(Mode::Live),
+            false => engine(Mode::Live, Some(ContentEncoder::new(runtime(), Mode::Live).expect("it ships"))),
+        };
+        let mut out = vec![0.0; input.len() / HOP_LEN * HOP_LEN];
+        for (hop, out) in input.chunks_exact(HOP_LEN).zip(out.chunks_exact_mut(HOP_LEN)) {
+            engine.process_hop(&HopParams { likeness, ..PARAMS }, hop, out).expect("it works");
+        }
+        (engine.latency_len(), out)
+    };
+    assert_eq!(run(0.0, true), run(0.0, false), "there is nothing to correct");
+    for likeness in [0.6, 1.0] {
+        let ((late, corrected), (plain_late, plain)) = (run(likeness, true), run(likeness, false));
+        assert_eq!(late, plain_late);
+        let power = |audio: &[f32]| audio.iter().map(|sample| sample * sample).sum::<f32>();
+        let distance: Vec<f32> = corrected.iter().zip(&plain).map(|(a, b)| a - b).collect();
+        let change = power(&distance) / power(&plain);
+        assert!((0.001..0.5).contains(&change), "{likeness}: {change} of the power changed");
+        let louder = 10.0 * (power(&corrected) / power(&plain)).log10();
+        assert!(louder.abs() < 1.5, "{likeness}: {louder} dB louder");
+    }
 }
 
 #[test]

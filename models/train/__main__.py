@@ -62,6 +62,11 @@ def parse():
     refine_export = stages.add_parser("refine-export", help="write the refiner's graph and its parity file")
     refine_export.add_argument("--name", help="checkpoint; without it the graph that is there is told of the voice files")
     refine_export.add_argument("--any", action="store_true", help="the graph for all voices but the embedded ones")
+    correct = stages.add_parser("correct", help="train the corrector of live mode on the refiner's answers")
+    correct.add_argument("--coffre", required=True, help="the `coffre` program")
+    correct.add_argument("--frames", required=True, help="the `correct-frames` program")
+    correct.add_argument("--minutes", type=float, default=20)
+    stages.add_parser("correct-export", help="write the corrector's graph")
     pitch = stages.add_parser("f0", help="train the judge of pitch candidates, or measure the pitch tracker")
     pitch.add_argument("--frames", required=True, help="the `f0-frames` program")
     pitch.add_argument("--epochs", type=int, default=12)
@@ -135,6 +140,14 @@ def main():
         from . import refine_export
 
         refine_export.run(work, args.name, REPO, args.any)
+    elif args.stage == "correct":
+        from . import correct
+
+        correct.run(speech, work, args.coffre, args.frames, args.minutes)
+    elif args.stage == "correct-export":
+        from . import correct
+
+        correct.export(work, REPO)
     elif args.stage == "f0":
         from . import f0
 

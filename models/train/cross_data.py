@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 
 from . import refine
@@ -44,15 +45,16 @@ def usual_shift(source, target):
     return max(-LARGEST, min(LARGEST, round(12 * math.log2(target / source))))
 
 
-def recording(folder, store, pitch, speaker, rows):
-    """Write about a quarter of a minute of `speaker`; its median F0, or `None` where there is too little."""
+def recording(folder, store, pitch, speaker, rows, rate=RATE):
+    """Write about a quarter of a minute of `speaker` at `rate` Hz; its median F0, or `None` where there is too little."""
     lengths = np.cumsum([seconds_of(row) for row in rows])
     rows = rows[: int(np.searchsorted(lengths, SECONDS)) + 1]
     audio = np.concatenate([store.audio(row["row"]) for row in rows])[: MOST_SECONDS * RATE]
     track = pitch.track(audio)
     if len(audio) < LEAST_SECONDS * RATE or (track > 0).sum() < 30:
         return None
-    soundfile.write(folder / f"{speaker}.wav", audio, RATE, subtype="PCM_16")
+    audio = audio if rate == RATE else soxr.resample(audio, RATE, rate)
+    soundfile.write(folder / f"{speaker}.wav", audio, rate, subtype="PCM_16")
     return float(np.median(track[track > 0]))
 
 

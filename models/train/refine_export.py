@@ -24,7 +24,7 @@ PARITY_CALLS = 40
 
 def add_block(graph, block, x, past):
     """Output and new past of one block; `past` is `[1, 4 C]`."""
-    width, taps = net.CHANNELS, net.TAPS
+    width, taps = block.norm.normalized_shape[0], net.TAPS
     window = graph.node("Concat", [past, x], axis=1)
     weighted = graph.node("Mul", [window, graph.constant(block.filter.weight[:, 0].T.reshape(1, -1))])
     axis = graph.constant(np.array([0], np.int64))
@@ -42,11 +42,12 @@ def hidden_space(network):
     return hashlib.sha256(weights.astype("<f4").tobytes()).hexdigest()[:16]
 
 
-def build(network, known=()):
-    """The ONNX model of `network`; `known` are the ids of the voices that it knows well."""
-    graph = Graph()
-    sizes = graph.constant(np.array([(net.TAPS - 1) * net.CHANNELS] * net.BLOCKS, np.int64))
-    parts = graph.node("Split", ["state", sizes], net.BLOCKS, axis=1)
+def build(network, name="refine", known=(), shows_hidden=True):
+    """The ONNX model of `network`; `known` are the ids of the voices that it knows well. `hidden` is among the outputs
+    where adaptations are made to it."""
+    graph, count = Graph(), len(network.blocks)
+    sizes = graph.constant(np.array([(net.TAPS - 1) * network.channels] * count, np.int64))
+    parts = graph.node("Split", ["state", sizes], count, axis=1)
     x = graph.node("Add", [graph.linear(network.input, "features"), graph.linear(network.voice, "voice")])
     x = graph.node("Add", [x, graph.node("MatMul", ["phones", graph.constant(network.phones.weight.T)])])
     pasts = []
@@ -57,21 +58,24 @@ def build(network, known=()):
     answer = graph.linear(network.head, hidden)
     answer = graph.node("Tanh", [graph.node("Mul", [answer, graph.scalar(1 / net.MAX_GAIN)])])
     outputs = {"gain": graph.node("Mul", [answer, graph.scalar(net.MAX_GAIN)])}
-    outputs["hidden"] = hidden
+    if shows_hidden:
+        outputs["hidden"] = hidden
     outputs["state_out"] = graph.node("Concat", pasts, axis=1)
     nodes = graph.nodes + [helper.make_node("Identity", [x], [name]) for name, x in outputs.items()]
 
     def value(name, length):
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, length))
 
-    inputs = [value("features", net.FEATURES), value("voice", net.VOICE_LEN), value("phones", net.PHONES)]
+    inputs = [value("features", network.features), value("voice", net.VOICE_LEN), value("phones", net.PHONES)]
     inputs.append(value("state", network.state_len))
-    results = [value("gain", net.BINS), value("hidden", net.CHANNELS), value("state_out", network.state_len)]
-    body = helper.make_graph(nodes, "refine", inputs, results, graph.weights)
+    lengths = {"gain": network.bins, "hidden": network.channels, "state_out": network.state_len}
+    results = [value(output, lengths[output]) for output in outputs]
+    body = helper.make_graph(nodes, name, inputs, results, graph.weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="coffre")
-    model.metadata_props.add(key="look_ahead_frames", value=str(net.LOOK_AHEAD))
-    # Adaptations of voices are fitted to these hidden values and no others.
-    model.metadata_props.add(key="hidden_space", value=hidden_space(network))
+    model.metadata_props.add(key="look_ahead_frames", value=str(network.look_ahead))
+    if shows_hidden:
+        # Adaptations of voices are fitted to these hidden values and no others.
+        model.metadata_props.add(key="hidden_space", value=hidden_space(network))
     if known:
         model.metadata_props.add(key="known_voices", value=",".join(known))
     onnx.checker.check_model(model)
@@ -126,7 +130,7 @@ def run(work, name, repo, is_for_any=False):
     the ids of the known voices are written anew."""
     path = repo / "models" / ("refine_any.onnx" if is_for_any else "refine.onnx")
     network = net.load(work / f"{name}.pt") if name else frozen.refiner(path)
-    onnx.save(build(network, () if is_for_any else known_voices(repo)), path)
+    onnx.save(build(network, known=() if is_for_any else known_voices(repo)), path)
     if not is_for_any:
         target = repo / "tests" / "data" / "refine_parity.json"
         target.write_text(json.dumps(parity(path)) + "\n")

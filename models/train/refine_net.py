@@ -60,13 +60,13 @@ def voice_values(path):
 class Block(nn.Module):
     """Depthwise convolution over time, then a two-layer perceptron per frame, added to the input."""
 
-    def __init__(self, look_ahead):
+    def __init__(self, channels, look_ahead):
         super().__init__()
         self.look_ahead = look_ahead
-        self.filter = nn.Conv1d(CHANNELS, CHANNELS, TAPS, groups=CHANNELS)
-        self.norm = nn.LayerNorm(CHANNELS)
-        self.wide = nn.Linear(CHANNELS, 3 * CHANNELS)
-        self.narrow = nn.Linear(3 * CHANNELS, CHANNELS)
+        self.filter = nn.Conv1d(channels, channels, TAPS, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.wide = nn.Linear(channels, 3 * channels)
+        self.narrow = nn.Linear(3 * channels, channels)
         nn.init.zeros_(self.narrow.weight)
         nn.init.zeros_(self.narrow.bias)
 
@@ -79,23 +79,25 @@ class Block(nn.Module):
 
 
 class RefineNet(nn.Module):
-    """Features, voice and phones to gains. Untrained it changes nothing: every gain is exactly 0."""
+    """Features, voice and phones to gains. Untrained it changes nothing: every gain is exactly 0. Other sizes than the
+    refiner's own are the corrector's (`correct`)."""
 
-    def __init__(self):
+    def __init__(self, features=FEATURES, bins=BINS, channels=CHANNELS, blocks=BLOCKS, look_ahead=LOOK_AHEAD):
         super().__init__()
-        self.input = nn.Linear(FEATURES, CHANNELS)
-        self.voice = nn.Linear(VOICE_LEN, CHANNELS)
-        self.phones = nn.Linear(PHONES, CHANNELS, bias=False)
-        self.blocks = nn.ModuleList(Block(LOOK_AHEAD if number == 0 else 0) for number in range(BLOCKS))
-        self.norm = nn.LayerNorm(CHANNELS)
-        self.head = nn.Linear(CHANNELS, BINS)
+        self.features, self.bins, self.channels, self.look_ahead = features, bins, channels, look_ahead
+        self.input = nn.Linear(features, channels)
+        self.voice = nn.Linear(VOICE_LEN, channels)
+        self.phones = nn.Linear(PHONES, channels, bias=False)
+        self.blocks = nn.ModuleList(Block(channels, look_ahead if number == 0 else 0) for number in range(blocks))
+        self.norm = nn.LayerNorm(channels)
+        self.head = nn.Linear(channels, bins)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         nn.init.zeros_(self.phones.weight)
 
     def forward(self, frames, voice, phones):
-        """`[batch, frames, 242]`, `[batch, 128]` and `[batch, frames, 40]` to natural logarithms of amplitude
-        `[batch, frames, 241]`."""
+        """`[batch, frames, features]`, `[batch, 128]` and `[batch, frames, 40]` to natural logarithms of amplitude
+        `[batch, frames, bins]`."""
         x = self.input(frames) + self.voice(voice)[:, None] + self.phones(phones)
         for block in self.blocks:
             x = block(x)
@@ -104,7 +106,7 @@ class RefineNet(nn.Module):
     @property
     def state_len(self):
         """Length of the packed state: 4 past inputs of each block."""
-        return BLOCKS * (TAPS - 1) * CHANNELS
+        return len(self.blocks) * (TAPS - 1) * self.channels
 
 
 def load(path):

@@ -4,7 +4,7 @@
 //! what its output is used for.
 
 use crate::engine::{EngineError, Mode};
-use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
+use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
 
 /// Mel bands of one input frame.
 pub const MEL_BANDS: usize = 80;
@@ -33,10 +33,8 @@ const OUTPUTS: [Port<'_>; 3] = [
     Port { name: "state_out", shape: None },
 ];
 const MEL: usize = 0;
-const STATE: usize = 1;
 const LOGP: usize = 0;
 const KEY: usize = 1;
-const STATE_OUT: usize = 2;
 
 /// What the graph gets for a band that is not a number: the value of digital silence, `(ln(1e-6) + 7) / 3`.
 const SILENT_MEL: f32 = -2.271_837;
@@ -60,7 +58,7 @@ impl Default for ContentFrame {
 /// The content graph with the state of one stream. The weights are shared by all encoders of the process.
 #[derive(Debug)]
 pub struct ContentEncoder {
-    call: GraphCall,
+    call: RecurrentCall,
     look_ahead_frames: usize,
     phones: Vec<String>,
     space: String,
@@ -107,11 +105,7 @@ impl ContentEncoder {
         }
         let space = metadata("space")?;
 
-        let mut call = graph.call(&INPUTS, &OUTPUTS)?;
-        let (state_len, state_out_len) = (call.input_mut(STATE).len(), call.output(STATE_OUT).len());
-        if state_len != state_out_len {
-            return Err(unfit(format!("its state has {state_len} values and becomes {state_out_len}")));
-        }
+        let call = RecurrentCall::new(&graph, &INPUTS, &OUTPUTS)?;
         Ok(Self { call, look_ahead_frames, phones, space })
     }
 
@@ -134,7 +128,7 @@ impl ContentEncoder {
 
     /// Forgets the stream.
     pub fn reset(&mut self) {
-        self.call.input_mut(STATE).fill(0.0);
+        self.call.reset();
     }
 
     /// Encodes one frame of [`MEL_BANDS`] values, scaled as the graph was trained: `(ln(power + 1e-6) + 7) / 3`.
@@ -149,20 +143,9 @@ impl ContentEncoder {
         for (input, &value) in self.call.input_mut(MEL).iter_mut().zip(mel) {
             *input = if value.is_finite() { value } else { SILENT_MEL };
         }
-        let result = self.call.run().and_then(|()| {
-            let outputs = [LOGP, KEY, STATE_OUT].map(|output| self.call.output(output));
-            match outputs.iter().all(|output| output.iter().all(|value| value.is_finite())) {
-                true => Ok(()),
-                false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
-            }
-        });
-        if result.is_err() {
-            self.reset();
-            return result;
-        }
+        self.call.step()?;
         frame.logp.copy_from_slice(self.call.output(LOGP));
         frame.key.copy_from_slice(self.call.output(KEY));
-        self.call.feed_back(STATE_OUT, STATE);
         Ok(())
     }
 }

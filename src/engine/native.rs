@@ -5,11 +5,13 @@
 //!            │                                               ▼
 //!            ├─▶ mel ─▶ content ─┐                    grain synthesiser ─▶ gate ─▶ refiner (mix mode) ─▶ hop
 //!            └─▶ envelope ───────┴─▶ mapping ─▶ filter ──────┘
+//!                                       └▶ corrector (live mode)
 //! ```
 //!
 //! Runs on the worker thread of a plugin instance or in the command line. Knows no thread, clock, host or file.
 
 pub mod bands;
+pub mod correct;
 pub mod envelope;
 pub mod filter;
 pub mod gate;
@@ -34,6 +36,7 @@ use crate::provenance::{EngineKind, Mark};
 use crate::voice::{Voice, VoiceId};
 
 use bands::ENV_BANDS;
+use correct::{CorrectFrame, Corrector};
 use filter::FilterDesigner;
 use gate::Gate;
 use mapping::{DIFFERENTIAL_LIKENESS, MapContent, MapFrame, MapParams, Mapper, Side, confidence_from_logp};
@@ -57,8 +60,10 @@ const MARK_MARGIN: f32 = 0.05;
 
 /// Shares of the refiner's gains at the likeness of the differential map and at full likeness. More of them would come
 /// nearer to the voice, for some words.
-const DEFAULT_REFINED: f32 = 0.6;
-const FULL_REFINED: f32 = 0.8;
+const REFINED: [f32; 2] = [0.6, 0.8];
+
+/// The same of the corrector's gains, which are more careful than those that they foretell.
+const CORRECTED: [f32; 2] = [0.75, 0.9];
 
 /// Frames quieter than this are not learned from: root mean square, -50 dBFS.
 const LEARN_RMS: f32 = 3.2e-3;
@@ -77,6 +82,8 @@ pub struct NativeEngine {
     synth: Synth,
     /// In mix mode.
     refiner: Option<Refiner>,
+    /// In live mode.
+    corrector: Option<Corrector>,
     register: Register,
     gate: Gate,
     /// Probabilities of the phones in the newest frames, by hop.
@@ -134,6 +141,7 @@ impl NativeEngine {
             synth: Synth::new(latency_len, pitch_delay_len, latency_len),
             // Without its graph it delays: the latency is the same with and without a runtime.
             refiner: (mode == Mode::Mix).then(|| Refiner::new(None)),
+            corrector: (mode == Mode::Live).then(|| Corrector::new(None)),
             register: Register::default(),
             gate: Gate::new(),
             phones: Box::new([[0.0; PHONES]; PARAM_HOPS]),
@@ -166,6 +174,9 @@ impl NativeEngine {
         let mut engine = Self::new(mode, Some(ContentEncoder::new(runtime, mode)?), profile);
         if engine.refiner.is_some() {
             engine.refiner = Some(Refiner::new(Some(RefineGraph::shipped(runtime)?)));
+        }
+        if engine.corrector.is_some() {
+            engine.corrector = Some(Corrector::new(Some(Corrector::shipped(runtime)?)));
         }
         Ok(engine)
     }
@@ -355,12 +366,24 @@ impl NativeEngine {
         let phones = *self.phones_heard(HEARD_HOPS);
         let Some(refiner) = &mut self.refiner else { return };
         let aim = self.mapper.aim();
-        let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
-        let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
-        // Where the banks are asked less, there is less to take back.
-        let amount =
-            DEFAULT_REFINED * (likeness / DIFFERENTIAL_LIKENESS).min(1.0) + (FULL_REFINED - DEFAULT_REFINED) * beyond;
-        refiner.process(output, &aim, &phones, aim.share * amount);
+        refiner.process(output, &aim, &phones, aim.share * share(REFINED, likeness));
+    }
+
+    /// Corrects what the map says of the newest frame, which is the one that is heard now. The loudness stays.
+    fn correct(&mut self, likeness: f32, f0_hz: f32, difference: &mut [f32; ENV_BANDS]) {
+        let phones = *self.phones_heard(0);
+        let Some(corrector) = &mut self.corrector else { return };
+        let AnalysisFrame { envelope, voicing, mel, .. } = &self.frame;
+        let aim = self.mapper.aim();
+        let frame = CorrectFrame { envelope, voicing: *voicing, f0_hz, phones: &phones, ahead: mel };
+        if corrector.correct(&frame, &aim, aim.share * share(CORRECTED, likeness), difference) {
+            self.mapper.keep_loudness(envelope, difference);
+        }
+    }
+
+    /// What the corrector made of the newest frame; `None` in mix mode.
+    pub fn corrector(&self) -> Option<&Corrector> {
+        self.corrector.as_ref()
     }
 
     fn progress(&self) -> f32 {
@@ -405,7 +428,8 @@ impl Engine for NativeEngine {
 
     fn trouble(&self) -> Option<EngineError> {
         let refiner_failure = self.refiner.as_ref().and_then(Refiner::failure);
-        self.content_failure().or(refiner_failure).cloned().map(EngineError::from)
+        let corrector_failure = self.corrector.as_ref().and_then(Corrector::failure);
+        self.content_failure().or(refiner_failure).or(corrector_failure).cloned().map(EngineError::from)
     }
 
     fn mark(&self) -> Option<Mark> {
@@ -426,6 +450,9 @@ impl Engine for NativeEngine {
         self.synth.reset();
         if let Some(refiner) = &mut self.refiner {
             refiner.reset();
+        }
+        if let Some(corrector) = &mut self.corrector {
+            corrector.reset();
         }
         self.register.reset();
         self.gate = Gate::new();
@@ -448,9 +475,8 @@ impl Engine for NativeEngine {
         let confidence = self.step_content();
         self.learn(confidence.is_some());
         self.phones[self.hops % PARAM_HOPS] = match confidence {
-            // Only the refiner asks.
-            Some(_) if self.refiner.is_some() => self.content_frame.logp.map(f32::exp),
-            _ => [0.0; PHONES],
+            Some(_) => self.content_frame.logp.map(f32::exp),
+            None => [0.0; PHONES],
         };
 
         // Pitch and level belong to the frame that was analysed now.
@@ -472,6 +498,7 @@ impl Engine for NativeEngine {
             &MapParams { likeness: heard.likeness, formant_st: heard.formant_st, morph },
             &mut difference,
         );
+        self.correct(heard.likeness, self.frame.f0_hz * ratio, &mut difference);
         self.designer.design(&difference, self.synth.push_response());
         self.synth.render(output);
 
@@ -491,4 +518,11 @@ impl Engine for NativeEngine {
             profile_progress: self.progress(),
         })
     }
+}
+
+/// How much acts of gains that have these shares. Where the banks are asked less, there is less to take back.
+fn share([default, full]: [f32; 2], likeness: f32) -> f32 {
+    let likeness = if likeness.is_finite() { likeness.clamp(0.0, 1.0) } else { 0.0 };
+    let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
+    default * (likeness / DIFFERENTIAL_LIKENESS).min(1.0) + (full - default) * beyond
 }

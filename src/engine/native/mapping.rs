@@ -327,7 +327,7 @@ impl Mapper {
             self.morph.blend(&envelope, self.smooth(Side::B).voicing, difference, &to_b);
         }
         self.shift_formants(&envelope, params.formant_st, difference);
-        self.restore_loudness(&envelope, difference);
+        self.keep_loudness(&envelope, difference);
         self.hiss.push(&envelope, self.slots[slot].voicing);
         self.hiss.restrain(&envelope, difference);
         self.fade(difference);
@@ -452,7 +452,7 @@ impl Mapper {
     }
 
     /// Limits the bands, then moves all of them together so that the loudness is the singer's.
-    fn restore_loudness(&self, envelope: &[f32; ENV_BANDS], difference: &mut [f32; ENV_BANDS]) {
+    pub fn keep_loudness(&self, envelope: &[f32; ENV_BANDS], difference: &mut [f32; ENV_BANDS]) {
         let mut converted = [0.0; ENV_BANDS];
         for ((sum, change), &value) in converted.iter_mut().zip(difference.iter_mut()).zip(envelope) {
             *change = if change.is_finite() { change.clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) } else { 0.0 };

@@ -3,7 +3,7 @@
 //! Knows no audio and no spectrum. On the engine's thread, and where a voice is improved.
 
 use crate::engine::content::PHONES;
-use crate::onnx::{Graph, GraphCall, GraphError, Port, Runtime};
+use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
 use crate::voice::adaptation::HIDDEN_LEN;
 use crate::voice::{MeanShapes, VoiceId};
 
@@ -41,15 +41,13 @@ const OUTPUTS: [Port<'_>; 3] = [
 const INPUT_FEATURES: usize = 0;
 const INPUT_VOICE: usize = 1;
 const INPUT_PHONES: usize = 2;
-const INPUT_STATE: usize = 3;
 const OUTPUT_GAIN: usize = 0;
 const OUTPUT_HIDDEN: usize = 1;
-const OUTPUT_STATE: usize = 2;
 
 /// A graph with the state of one stream. The weights are shared by the process.
 #[derive(Debug)]
 pub struct RefineGraph {
-    call: GraphCall,
+    call: RecurrentCall,
     known: Vec<VoiceId>,
     hidden_space: String,
 }
@@ -80,17 +78,12 @@ impl RefineGraph {
         let known = graph.metadata(KNOWN_VOICES)?.unwrap_or_default();
         let known = known.split(',').filter_map(|id| id.parse().ok()).collect();
         let hidden_space = graph.metadata(HIDDEN_SPACE)?.unwrap_or_default();
-        let mut call = graph.call(&INPUTS, &OUTPUTS)?;
-        let (given, answered) = (call.input_mut(INPUT_STATE).len(), call.output(OUTPUT_STATE).len());
-        if given != answered {
-            let reason = format!("its state has {given} values and becomes {answered}");
-            return Err(GraphError::Contract { graph: NAME, reason });
-        }
+        let call = RecurrentCall::new(&graph, &INPUTS, &OUTPUTS)?;
         Ok(Self { call, known, hidden_space })
     }
 
     /// Whether every voice that is heard is one that the graph knows well.
-    pub(super) fn knows(&self, voices: &[Option<VoiceId>; 2]) -> bool {
+    pub fn knows(&self, voices: &[Option<VoiceId>; 2]) -> bool {
         voices.iter().flatten().all(|id| self.known.contains(id))
     }
 
@@ -116,24 +109,13 @@ impl RefineGraph {
 
     /// Forgets the stream.
     pub fn reset(&mut self) {
-        self.call.input_mut(INPUT_STATE).fill(0.0);
+        self.call.reset();
     }
 
     /// Gains of the frame [`super::LOOK_AHEAD_FRAMES`] before the one whose features were put in, natural logarithms of
     /// amplitude, and what the last layer saw. After an error the stream starts anew.
     pub(super) fn step(&mut self) -> Result<(&[f32], &[f32]), GraphError> {
-        let result = self.call.run().and_then(|()| {
-            let is_finite = |output| self.call.output(output).iter().all(|value| value.is_finite());
-            match [OUTPUT_GAIN, OUTPUT_HIDDEN, OUTPUT_STATE].into_iter().all(is_finite) {
-                true => Ok(()),
-                false => Err(GraphError::Run { graph: NAME, reason: "it gave values that are not finite".into() }),
-            }
-        });
-        if let Err(error) = result {
-            self.reset();
-            return Err(error);
-        }
-        self.call.feed_back(OUTPUT_STATE, INPUT_STATE);
+        self.call.step()?;
         Ok((self.call.output(OUTPUT_GAIN), self.call.output(OUTPUT_HIDDEN)))
     }
 }
