@@ -59,7 +59,8 @@ class Words:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "words.lm"
             path.write_text(unigram(vocabulary))
-            self.decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL")
+            # Cepstral means of the clip itself: by default they are those of the clips before.
+            self.decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL", cmn="batch")
             for word in vocabulary:
                 phones = None if self.known(word) else lexicon.guess(word)
                 if phones:
@@ -70,6 +71,7 @@ class Words:
     def errors(self, audio, text):
         """`(errors, words)` of one clip."""
         level = audio / max(float(np.sqrt(np.mean(audio**2))), 1e-4) * 0.06
+        self.decoder.reinit_feat()  # else it remembers the clip before, and the order counts
         self.decoder.start_utt()
         self.decoder.process_raw((np.clip(level, -0.99, 0.99) * 32767).astype("<i2").tobytes(), full_utt=True)
         self.decoder.end_utt()

@@ -5,8 +5,11 @@ import unittest
 import numpy as np
 
 try:
-    from eval import fine, measure, notes, report, seeds
+    import soundfile
+
+    from eval import fine, measure, notes, report, seeds, sources
     from train import f0_truth
+    from train.data import REPO
 except ImportError as missing:
     raise unittest.SkipTest(f"the judge's packages are not installed: {missing}") from missing
 
@@ -95,6 +98,19 @@ class Measures(unittest.TestCase):
     def test_word_errors_are_edits(self):
         self.assertEqual(measure.edit_distance("a b c".split(), "a x c d".split()), 2)
         self.assertEqual(measure.edit_distance(["a"], []), 1)
+
+    def test_what_was_heard_before_does_not_count(self):
+        spoken, rate = soundfile.read(REPO / "tests" / "data" / "vocal.flac", dtype="float32")
+        spoken = sources.resample(spoken, rate)
+        other = np.cumsum(spoken) * 0.1  # of another colour
+
+        def score(*sounds):
+            words = measure.Words(["one two three four five six seven"])
+            for sound in sounds:
+                words.errors(sound, "one two three")
+            return words.decoder.hyp().score
+
+        self.assertEqual(score(spoken), score(other, spoken))
 
     def test_unigram_counts_its_words(self):
         self.assertIn("ngram 1=4", measure.unigram(["one", "two"]))
