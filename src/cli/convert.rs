@@ -83,7 +83,7 @@ pub struct Options {
     /// Without the inaudible watermark that `coffre verify` finds
     #[arg(long)]
     no_watermark: bool,
-    /// Without the refiner of mix mode: what the refiner is trained on
+    /// Without the refiner of mix mode and the corrector of live mode: what both are trained on
     #[arg(long, hide = true)]
     unrefined: bool,
     #[command(flatten)]

@@ -41,7 +41,7 @@ pub fn engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> R
     }
 }
 
-/// An engine without refiner: to learn a singer with, and to make what the refiner is trained on.
+/// An engine without refiner and corrector: to learn a singer with, and to make what both are trained on.
 pub fn plain_engine(mode: Mode, wants_content: bool, profile: Arc<SourceProfile>) -> Result<NativeEngine, CliError> {
     let content = match wants_content {
         true => Some(ContentEncoder::new(Runtime::get()?, mode)?),
