@@ -19,6 +19,7 @@ mod module;
 mod provider;
 pub mod queue;
 mod recurrent;
+pub mod reporting;
 mod runtime;
 mod watchdog;
 mod whole;
@@ -31,8 +32,9 @@ pub(crate) use module::pin_own_module;
 pub use recurrent::RecurrentCall;
 pub use runtime::Runtime;
 
-/// The version of ONNX Runtime that Coffre ships and is tested with. Any other from [`OLDEST_MINOR`] on works too.
-pub const RUNTIME_VERSION: &str = "1.32.0";
+/// The version of ONNX Runtime that Coffre ships and is tested with: the last that does not report to its maker, see
+/// [`reporting`]. Any other from [`OLDEST_MINOR`] on works too, later ones while their reporting is switched off.
+pub const RUNTIME_VERSION: &str = "1.28.0";
 
 /// Oldest usable runtime is 1.22: the API level that `ort` is built for in `Cargo.toml`.
 pub const OLDEST_MINOR: u32 = 22;

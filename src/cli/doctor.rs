@@ -8,6 +8,7 @@ use coffre::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
 use coffre::onnx::Runtime;
 use coffre::onnx::device::{self, Device};
 use coffre::onnx::locate::Places;
+use coffre::onnx::reporting;
 use coffre::settings;
 use coffre::voice::Library;
 use coffre::voice::import::eight_bit;
@@ -49,6 +50,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "version": runtime.as_ref().ok().map(|runtime| runtime.version()),
                 "error": runtime.as_ref().err().map(ToString::to_string),
                 "folders": Places::current().folders(),
+                "traces": reporting::traces(),
             },
             "content": match &content {
                 Ok(content) => json!({ "ok": true, "space": content.space, "call_ms": content.call_ms, "error": null }),
@@ -78,6 +80,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 output::line(format_args!("ok   runs on: {}", runtime.devices().join(", ")));
             }
             Err(error) => output::line(format_args!("BAD  {error}")),
+        }
+        for folder in reporting::traces() {
+            output::line(format_args!(
+                "     {}: left behind by an ONNX Runtime that reports to its maker, in an early build of Coffre or another \
+                 program. Nothing of Coffre needs it: you may delete it",
+                folder.display()
+            ));
         }
         if let Some(device) = device {
             output::line(format_args!("ok   RVC voices run on: {}", device.title()));

@@ -62,6 +62,18 @@ pub enum RuntimeError {
         /// Its version as it reports it.
         found: String,
     },
+    /// The library reports to its maker and is not switched off.
+    #[error(
+        "{} reports to its maker over the network, as ONNX Runtime does from 1.29 on, so Coffre does not load it ({remedy}). \
+         Replace it by {RUNTIME_VERSION} (`cargo xtask setup` does), which does not report",
+        .path.display()
+    )]
+    Reports {
+        /// The refused file.
+        path: PathBuf,
+        /// How it could be used all the same.
+        remedy: String,
+    },
     /// The library loaded but did not start.
     #[error("{} loaded but did not start ({reason}). Replace it by ONNX Runtime {RUNTIME_VERSION}, then restart the host", .path.display())]
     NotStarted {
@@ -147,6 +159,7 @@ mod tests {
             RuntimeError::Unloadable { path: path.clone(), reason: "file too short".into() },
             RuntimeError::NotOnnxRuntime { path: path.clone() },
             RuntimeError::TooOld { path: path.clone(), found: "1.10.0".into() },
+            RuntimeError::Reports { path: path.clone(), remedy: "set SWITCH=1 first".into() },
             RuntimeError::NotStarted { path, reason: "no".into() },
         ];
         for error in errors {

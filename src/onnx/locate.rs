@@ -11,10 +11,10 @@ pub const OVERRIDE_VARIABLE: &str = "COFFRE_ONNXRUNTIME";
 
 /// Name of the shipped file.
 #[cfg(target_os = "linux")]
-pub const FILE_NAME: &str = "libonnxruntime.so.1.32.0";
+pub const FILE_NAME: &str = "libonnxruntime.so.1.28.0";
 /// Name of the shipped file.
 #[cfg(target_os = "macos")]
-pub const FILE_NAME: &str = "libonnxruntime.1.32.0.dylib";
+pub const FILE_NAME: &str = "libonnxruntime.1.28.0.dylib";
 /// Name of the shipped file.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub const FILE_NAME: &str = "onnxruntime.dll";

@@ -15,7 +15,7 @@ use ort::value::Tensor;
 use super::device::{self, Device};
 use super::kinds::{Kind, Provider};
 use super::model::{Attribute, Dim, GraphWriter};
-use super::{Runtime, graph, queue};
+use super::{Runtime, graph, queue, reporting};
 
 /// Longest reason that is shown, in letters.
 const LONGEST_REASON: usize = 300;
@@ -77,6 +77,14 @@ fn way(runtime: &Runtime, provider: &Provider) -> Result<Way, String> {
     if path.parent() != runtime.path().parent() && is_bridge(&path) {
         return Err(format!(
             "{} fits only the ONNX Runtime beside it. Name that in COFFRE_ONNXRUNTIME",
+            path.display()
+        ));
+    }
+    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    if let Some(remedy) = reporting::refusal(&path).map_err(unreadable)? {
+        return Err(format!(
+            "{} reports to its maker over the network, so Coffre does not load it. Use an older version of the package \
+             that does not (onnxruntime-ep-webgpu up to 0.2.1), or {remedy}",
             path.display()
         ));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::locate::Places;
-use super::{RuntimeError, module, whole};
+use super::{RuntimeError, module, reporting, whole};
 
 /// The one environment of the process. Never dropped: `ort` allows no second one, and sessions may outlive any instance.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -75,7 +75,7 @@ impl Runtime {
         &self.path
     }
 
-    /// Version of the library, such as `1.32.0`.
+    /// Version of the library, such as `1.28.0`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -100,6 +100,10 @@ fn load(path: &Path) -> Result<Runtime, RuntimeError> {
     }
     if let Some(reason) = whole::why_incomplete(path) {
         return Err(RuntimeError::Unloadable { path: path.into(), reason });
+    }
+    let unloadable = |error: std::io::Error| RuntimeError::Unloadable { path: path.into(), reason: error.to_string() };
+    if let Some(remedy) = reporting::refusal(path).map_err(unloadable)? {
+        return Err(RuntimeError::Reports { path: path.into(), remedy });
     }
     // The environment and the watchdog must not lose their code when a host unloads the plugin.
     module::pin_own_module();

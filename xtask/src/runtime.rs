@@ -132,8 +132,16 @@ fn unpack(entry: &Entry, wheel: &Path, dir: &Path) -> anyhow::Result<Runtime> {
     for (inside, name) in LICENCES {
         extract(&mut archive, &format!("onnxruntime/{inside}"), &dir.join(name))?;
     }
+    ensure!(!reports(&library)?, "{} reports to its maker: see src/onnx/reporting.rs", library.display());
     std::fs::write(&stamp, &entry.sha256)?;
     Ok(runtime)
+}
+
+/// Whether a library holds the client that `src/onnx/reporting.rs` keeps out.
+fn reports(library: &Path) -> anyhow::Result<bool> {
+    let bytes = std::fs::read(library)?;
+    let marks: [&[u8]; 2] = [b"ORT_DISABLE_TELEMETRY", b"events.data.microsoft.com"];
+    Ok(marks.iter().any(|mark| bytes.windows(mark.len()).any(|part| part == *mark)))
 }
 
 fn extract(archive: &mut zip::ZipArchive<std::fs::File>, inside: &str, file: &Path) -> anyhow::Result<()> {
