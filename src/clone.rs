@@ -179,6 +179,7 @@ fn voice_parts(
         consent: options.consent.clone(),
         median_f0_hz,
         range_hz,
+        delivery: statistics.delivery(),
         bandwidth_hz: options.bandwidth_hz.unwrap_or_else(|| statistics.bandwidth_hz()),
         voiced_seconds,
         previous_ids: Vec::new(),

@@ -32,8 +32,9 @@ mod window;
 
 use egui::{Rect, Ui, UiBuilder, pos2, vec2};
 
+use crate::parameter::Parameter;
 use clone_ui::ClonePanel;
-use control::{Control, ControlAccess};
+use control::ControlAccess;
 use meters_ui::Meter;
 use model::{Action, EditorModel};
 use pitch_ui::PitchAxis;
@@ -115,11 +116,12 @@ pub fn editor_ui(
     let pitch = Rect::from_min_max(right.min, pos2(right.right(), knobs.top() - gap));
     // While bypassed, what does not act steps back.
     let mut acting = ui.new_child(UiBuilder::new().max_rect(right).id_salt("acting"));
-    if access.normalized(Control::Bypass) >= 0.5 {
+    if access.normalized(Parameter::Bypass) >= 0.5 {
         acting.multiply_opacity(0.5);
     }
     pitch_ui::pitch_ui(&mut acting, pitch, model, &view.axis);
-    knobs_ui::knobs_ui(&mut acting, knobs, access, &mut view.input_meter, &mut view.output_meter);
+    let moved = status_text::register_text(&model.reading);
+    knobs_ui::knobs_ui(&mut acting, knobs, access, &moved, &mut view.input_meter, &mut view.output_meter);
     status_ui::singer_ui(ui, singer, model, access, &mut actions);
     status_ui::footer_ui(ui, footer, model, access, &mut actions);
     actions

@@ -65,6 +65,18 @@ impl From<Mode> for Setup {
     }
 }
 
+/// How the singer's register moves to the voice's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RegisterMode {
+    /// By whole octaves, so that the song stays in its key; not at all where the singer is close to what the voice sings.
+    #[default]
+    Octaves,
+    /// By whole semitones to the voice's median: for speech, and for songs without a band.
+    Semitones,
+    /// Not at all.
+    Off,
+}
+
 /// The parameters of one hop. They act on the audio that entered with them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HopParams {
@@ -76,8 +88,8 @@ pub struct HopParams {
     pub morph: f32,
     /// Transpose in semitones, in `-24.0..=24.0`.
     pub transpose_st: f32,
-    /// Whether the source's median F0 is moved to the target's, rounded to semitones.
-    pub auto_register: bool,
+    /// How the source's register is moved to the target's.
+    pub register: RegisterMode,
     /// Formant shift in semitones, in `-6.0..=6.0`; positive makes the voice smaller and brighter.
     pub formant_st: f32,
     /// How far towards the target, in `0.0..=1.0`.
@@ -95,7 +107,7 @@ impl Default for HopParams {
             voice_b_slot: 1,
             morph: 0.0,
             transpose_st: 0.0,
-            auto_register: true,
+            register: RegisterMode::Octaves,
             formant_st: 0.0,
             likeness: 0.6,
             gate_db: -60.0,
@@ -115,6 +127,8 @@ pub struct HopReport {
     pub confidence: f32,
     /// Progress of learning the source profile, in `0.0..=1.0`; 1.0 = frozen.
     pub profile_progress: f32,
+    /// How far the register is moved, in semitones, transpose left out.
+    pub register_st: f32,
 }
 
 /// Why a hop could not be converted. The worker sends the fallback sound for that hop and carries on.

@@ -35,6 +35,7 @@
 //! | [`onnx`] | the only module that names `ort`: loading, sessions, watchdog | worker, loader |
 //! | [`voice`] | voice files and the library | loader, main |
 //! | [`clone`](mod@clone) | recordings in, voice file out | background |
+//! | [`parameter`] | the table of parameters: ids, ranges, words | any |
 //! | [`settings`] | what belongs to the computer: the device of RVC voices | loader, command line |
 //! | [`audio_file`] | WAV, AIFF, FLAC | command line, background |
 //! | `params`, `plugin`, `editor`, `standalone` | the only modules that name the plugin framework | host's |
@@ -63,6 +64,7 @@ pub mod dsp;
 pub mod editor;
 pub mod engine;
 pub mod onnx;
+pub mod parameter;
 #[cfg(feature = "plugin")]
 pub mod params;
 #[cfg(feature = "plugin")]

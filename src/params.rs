@@ -1,7 +1,6 @@
-//! The parameters: stable ids, ranges, units, text both ways, and what else a session keeps. No behaviour.
+//! The table of parameters as the framework's, with text both ways, and what else a session keeps. No behaviour.
 //!
-//! Ids and ranges never change once released: automation is stored in normalised values. Nothing is smoothed here; the
-//! audio path ramps what needs it, so that it can delay the ramps with the audio.
+//! Nothing is smoothed here; the audio path ramps what needs it, so that it can delay the ramps with the audio.
 
 mod base64;
 mod text;
@@ -14,7 +13,8 @@ use nice_plug::prelude::{BoolParam, Enum, EnumParam, FloatParam, FloatRange, Int
 
 use crate::audio::{Controls, Fallback};
 use crate::bridge::{Session, VoiceRef};
-use crate::engine::{HopParams, Mode, VOICE_SLOTS};
+use crate::engine::{HopParams, Mode, RegisterMode, VOICE_SLOTS};
+use crate::parameter::{Domain, Number, Parameter};
 
 /// How much future the engine may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -38,6 +38,20 @@ pub enum WhenLate {
     Silence,
 }
 
+/// How the singer's register moves to the voice's: [`RegisterMode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum Register {
+    /// By whole octaves.
+    #[id = "octaves"]
+    Octaves,
+    /// By whole semitones.
+    #[id = "semitones"]
+    Semitones,
+    /// Not at all.
+    #[id = "off"]
+    Off,
+}
+
 /// Parameters and persistent fields of one instance.
 #[derive(Params)]
 pub struct CoffreParams {
@@ -47,9 +61,9 @@ pub struct CoffreParams {
     /// Transpose in semitones with cents.
     #[id = "transpose"]
     pub transpose: FloatParam,
-    /// Whether the median F0 moves to the target's.
-    #[id = "auto-register"]
-    pub auto_register: BoolParam,
+    /// How the singer's register moves to the target's.
+    #[id = "register"]
+    pub register: EnumParam<Register>,
     /// Formant shift in semitones.
     #[id = "formant"]
     pub formant: FloatParam,
@@ -98,6 +112,45 @@ pub struct CoffreParams {
     pub editor_size: Arc<RwLock<(f32, f32)>>,
 }
 
+/// A number of the table as the framework's parameter.
+fn number(parameter: Parameter) -> FloatParam {
+    let spec = parameter.spec();
+    let Domain::Number(number) = spec.domain else { unreachable!("{} is no number", spec.id) };
+    let range = FloatRange::Linear { min: number.low, max: number.high };
+    let param = FloatParam::new(spec.name, number.default, range).with_step_size(number.step).with_unit(number.unit);
+    let (to_text, to_value) = match number {
+        Number { is_off_at_lowest: true, low, .. } => (text::gate(low), text::gate_value(low)),
+        Number { is_signed: true, digits, .. } => (text::signed(digits), text::number()),
+        Number { digits, .. } => (text::unsigned(digits), text::number()),
+    };
+    param.with_value_to_string(to_text).with_string_to_value(to_value)
+}
+
+/// A slot of the table.
+fn slot(parameter: Parameter, session: &Arc<Session>) -> IntParam {
+    let spec = parameter.spec();
+    let Domain::Slot { default } = spec.domain else { unreachable!("{} is no slot", spec.id) };
+    IntParam::new(spec.name, default as i32 + 1, IntRange::Linear { min: 1, max: VOICE_SLOTS as i32 })
+        .with_value_to_string(text::slot_name(session.clone()))
+        .with_string_to_value(text::slot_number(session.clone()))
+}
+
+/// A choice of the table; the first word is a new instance's.
+fn choice<T: Enum + PartialEq + 'static>(parameter: Parameter) -> EnumParam<T> {
+    let spec = parameter.spec();
+    let param = EnumParam::new(spec.name, T::from_index(0));
+    if spec.is_automatable { param } else { param.non_automatable() }
+}
+
+/// A switch of the table.
+fn switch(parameter: Parameter) -> BoolParam {
+    let spec = parameter.spec();
+    let Domain::Switch { default } = spec.domain else { unreachable!("{} is no switch", spec.id) };
+    let param =
+        BoolParam::new(spec.name, default).with_value_to_string(text::on_off()).with_string_to_value(text::is_on());
+    if spec.is_automatable { param } else { param.non_automatable() }
+}
+
 /// Slot of a parameter that counts from 1.
 fn slot_of(param: &IntParam) -> usize {
     (param.value() - 1).clamp(0, VOICE_SLOTS as i32 - 1) as usize
@@ -106,63 +159,23 @@ fn slot_of(param: &IntParam) -> usize {
 impl CoffreParams {
     /// Parameters of an instance with this session, at their defaults; the editor opens with `editor_size` points.
     pub fn new(session: &Arc<Session>, editor_size: (f32, f32)) -> Self {
-        let decibels = |name: &str| {
-            FloatParam::new(name, 0.0, FloatRange::Linear { min: -24.0, max: 24.0 })
-                .with_step_size(0.01)
-                .with_unit(" dB")
-                .with_value_to_string(text::signed(2))
-                .with_string_to_value(text::number())
-        };
-        let semitones = |name: &str, range: f32| {
-            FloatParam::new(name, 0.0, FloatRange::Linear { min: -range, max: range })
-                .with_step_size(0.01)
-                .with_unit(" st")
-                .with_value_to_string(text::signed(2))
-                .with_string_to_value(text::number())
-        };
-        let percent = |name: &str, default: f32| {
-            FloatParam::new(name, default, FloatRange::Linear { min: 0.0, max: 100.0 })
-                .with_step_size(0.1)
-                .with_unit(" %")
-                .with_value_to_string(text::unsigned(1))
-                .with_string_to_value(text::number())
-        };
-        let slot = |name: &str, default: usize| {
-            IntParam::new(name, default as i32 + 1, IntRange::Linear { min: 1, max: VOICE_SLOTS as i32 })
-                .with_value_to_string(text::slot_name(session.clone()))
-                .with_string_to_value(text::slot_number(session.clone()))
-        };
-        let defaults = HopParams::default();
+        let slot = |parameter| slot(parameter, session);
         Self {
-            voice: slot("Voice", defaults.voice_slot),
-            transpose: semitones("Transpose", 24.0),
-            auto_register: BoolParam::new("Auto-register", defaults.auto_register)
-                .with_value_to_string(text::on_off())
-                .with_string_to_value(text::is_on()),
-            formant: semitones("Formant", 6.0),
-            likeness: percent("Likeness", 100.0 * defaults.likeness),
-            voice_b: slot("Voice B", defaults.voice_b_slot),
-            morph: percent("Morph", 100.0 * defaults.morph),
-            mix: percent("Mix", 100.0),
-            input_gain: decibels("Input gain"),
-            output_gain: decibels("Output gain"),
-            gate: FloatParam::new("Gate", defaults.gate_db, FloatRange::Linear { min: GATE_OFF_DB, max: -20.0 })
-                .with_step_size(0.1)
-                .with_unit(" dB")
-                .with_value_to_string(text::gate(GATE_OFF_DB))
-                .with_string_to_value(text::gate_value(GATE_OFF_DB)),
-            // A host that automates the latency would have to restart the plugin at every point.
-            latency_mode: EnumParam::new("Latency mode", LatencyMode::Live).non_automatable(),
-            when_late: EnumParam::new("When late", WhenLate::Dry).non_automatable(),
-            // A mark that comes and goes within a song would say nothing about the song.
-            watermark: BoolParam::new("Watermark", defaults.is_marked)
-                .with_value_to_string(text::on_off())
-                .with_string_to_value(text::is_on())
-                .non_automatable(),
-            bypass: BoolParam::new("Bypass", false)
-                .with_value_to_string(text::on_off())
-                .with_string_to_value(text::is_on())
-                .make_bypass(),
+            voice: slot(Parameter::Voice),
+            transpose: number(Parameter::Transpose),
+            register: choice(Parameter::Register),
+            formant: number(Parameter::Formant),
+            likeness: number(Parameter::Likeness),
+            voice_b: slot(Parameter::VoiceB),
+            morph: number(Parameter::Morph),
+            mix: number(Parameter::Mix),
+            input_gain: number(Parameter::InputGain),
+            output_gain: number(Parameter::OutputGain),
+            gate: number(Parameter::Gate),
+            latency_mode: choice(Parameter::LatencyMode),
+            when_late: choice(Parameter::WhenLate),
+            watermark: switch(Parameter::Watermark),
+            bypass: switch(Parameter::Bypass).make_bypass(),
             voices: SavedVoices(session.clone()),
             profile: SavedProfile(session.clone()),
             editor_size: Arc::new(RwLock::new(editor_size)),
@@ -190,7 +203,11 @@ impl CoffreParams {
                 voice_b_slot: slot_of(&self.voice_b),
                 morph: self.morph.value() / 100.0,
                 transpose_st: self.transpose.value(),
-                auto_register: self.auto_register.value(),
+                register: match self.register.value() {
+                    Register::Octaves => RegisterMode::Octaves,
+                    Register::Semitones => RegisterMode::Semitones,
+                    Register::Off => RegisterMode::Off,
+                },
                 formant_st: self.formant.value(),
                 likeness: self.likeness.value() / 100.0,
                 gate_db: self.gate.value(),
@@ -212,6 +229,7 @@ impl CoffreParams {
 /// Brings the values of a saved state into the ranges of their parameters: the framework would take them as they are.
 /// Numbers that are none are left out, so that what is set stays.
 pub fn bound(state: &mut PluginState) {
+    keep_old_register(state);
     state.params.retain(|_, value| !matches!(value, ParamValue::F32(value) if !value.is_finite()));
     let params = CoffreParams::new(&Arc::default(), (0.0, 0.0));
     for (id, param, _) in params.param_map() {
@@ -225,8 +243,15 @@ pub fn bound(state: &mut PluginState) {
     }
 }
 
-/// The gate is off at this value, in dBFS.
-const GATE_OFF_DB: f32 = -100.0;
+/// What a state says of the register before it could move by octaves: a switch, whose "on" were semitones.
+const OLD_REGISTER: &str = "auto-register";
+
+/// Lets a state from before octaves sound as it was saved.
+fn keep_old_register(state: &mut PluginState) {
+    let Some(ParamValue::Bool(was_on)) = state.params.remove(OLD_REGISTER) else { return };
+    let id = if was_on { "semitones" } else { "off" };
+    state.params.entry("register".to_owned()).or_insert_with(|| ParamValue::String(id.to_owned()));
+}
 
 /// Exactly 1.0 at 0 dB.
 fn gain_from_db(db: f32) -> f32 {
@@ -267,5 +292,46 @@ impl PersistentField<'_, String> for SavedProfile {
         F: Fn(&String) -> R,
     {
         f(&base64::encode(&self.0.profile()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameter;
+
+    #[test]
+    fn the_frameworks_parameters_are_those_of_the_table() {
+        let params = CoffreParams::new(&Arc::default(), (0.0, 0.0));
+        let map = params.param_map();
+        assert_eq!(map.len(), Parameter::ALL.len());
+        for parameter in Parameter::ALL {
+            let spec = parameter.spec();
+            let (_, param, _) = map.iter().find(|(id, ..)| id == spec.id).expect("it is there");
+            // SAFETY: it points into `params`, which lives until the end of this function.
+            let (name, default, steps, plain) = unsafe {
+                (param.name().to_owned(), param.default_plain_value(), param.step_count(), |v| param.preview_plain(v))
+            };
+            assert_eq!(name, spec.name);
+            match spec.domain {
+                Domain::Number(number) => {
+                    assert_eq!([plain(0.0), plain(1.0), default], [number.low, number.high, number.default], "{name}");
+                }
+                Domain::Slot { default: slot } => assert_eq!((default, steps), (slot as f32 + 1.0, Some(15)), "{name}"),
+                Domain::Choice(words) => assert_eq!((default, steps), (0.0, Some(words.len() - 1)), "{name}"),
+                Domain::Switch { default: is_on } => assert_eq!(default, f32::from(u8::from(is_on)), "{name}"),
+            }
+        }
+        assert_eq!(params.controls().hop, HopParams::default());
+    }
+
+    #[test]
+    fn the_words_of_a_choice_are_those_of_the_table() {
+        fn words<T: Enum + 'static>() -> Vec<(&'static str, &'static str)> {
+            T::ids().into_iter().flatten().copied().zip(T::variants().iter().copied()).collect()
+        }
+        assert_eq!(words::<Register>(), parameter::REGISTERS);
+        assert_eq!(words::<LatencyMode>(), parameter::LATENCY_MODES);
+        assert_eq!(words::<WhenLate>(), parameter::WHEN_LATE);
     }
 }

@@ -26,7 +26,7 @@ pub use bank::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
 pub use error::VoiceError;
 pub use extras::{Extras, Portrait};
 pub use library::{Library, Origin, VoiceEntry};
-pub use manifest::{Consent, ConsentGround, Kind, Manifest};
+pub use manifest::{Consent, ConsentGround, Delivery, Kind, Manifest};
 pub use package::Package;
 pub use signature::{Signature, Signer};
 
@@ -375,7 +375,7 @@ fn describe_rvc(id: &VoiceId, manifest: &Manifest, voice: &rvc::RvcVoice) -> Str
     }
     lines.push(match manifest.register_hz() {
         Some(median) => format!("  register     about {median:.0} Hz"),
-        None => "  register     unknown: auto-register does nothing (coffre import --range)".to_owned(),
+        None => "  register     unknown: the register stays the singer's (coffre import --range)".to_owned(),
     });
     let origin = if manifest.consent.is_some() { "recorded" } else { "no record: origin unknown" };
     lines.push(format!("  consent      {origin}"));

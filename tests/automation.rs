@@ -23,7 +23,7 @@ const DEFAULTS: [(&str, &str); 15] = [
     ("Voice B", "2"),
     ("Morph", "0"),
     ("Transpose", "0"),
-    ("Auto-register", "on"),
+    ("Register", "Octaves"),
     ("Formant", "0"),
     ("Likeness", "60"),
     ("Mix", "100"),

@@ -18,10 +18,11 @@ use coffre::bridge::session::VoiceChoice;
 use coffre::bridge::telemetry::{ProfileState, Reading, RunState};
 use coffre::clone::Check;
 use coffre::clone::job::{Answers, JobState, Stage as CloneStage};
-use coffre::editor::control::{Control, ControlAccess as _};
+use coffre::editor::control::ControlAccess as _;
 use coffre::editor::model::{Action, EditorModel};
 use coffre::editor::trace::PitchPoint;
 use coffre::editor::{DEFAULT_SIZE, LEAST_SIZE};
+use coffre::parameter::Parameter;
 use coffre::voice::{ConsentGround, VoiceId};
 use egui::epaint::{ClippedShape, Shape};
 use egui::{Event, Key, Modifiers, Rect, vec2};
@@ -121,7 +122,7 @@ fn no_model_makes_it_panic() {
         wild.trace.push(PitchPoint { source_hz: value, output_hz: value });
         for size in [(1.0, 1.0), (300.0, 40.0), LEAST_SIZE, (6000.0, 4000.0)] {
             let mut stage = Stage::new(wild.clone(), size, 2.0);
-            for control in Control::ALL {
+            for control in Parameter::ALL {
                 stage.controls.values.borrow_mut().insert(control, value);
             }
             stage.rest(3);
@@ -144,7 +145,7 @@ fn ten_thousand_voices_are_drawn_as_fast_as_ten() {
 #[test]
 fn a_click_on_a_voice_puts_it_into_the_present_slot() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
-    stage.controls.values.borrow_mut().insert(Control::Voice, 3.0 / 15.0);
+    stage.controls.values.borrow_mut().insert(Parameter::Voice, 3.0 / 15.0);
     let place = stage.place("Cedar");
     stage.click(place);
     assert_eq!(stage.actions, [Action::PutVoice(3, named("c3", "Cedar"))]);
@@ -155,7 +156,8 @@ fn a_click_on_a_slot_moves_the_voice_parameter() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
     let place = stage.place("Slot 2:");
     stage.click(place);
-    let expected = [Deed::Begin(Control::Voice), Deed::Set(Control::Voice, 1.0 / 15.0), Deed::End(Control::Voice)];
+    let expected =
+        [Deed::Begin(Parameter::Voice), Deed::Set(Parameter::Voice, 1.0 / 15.0), Deed::End(Parameter::Voice)];
     assert_eq!(*stage.controls.deeds.borrow(), expected);
 }
 
@@ -163,7 +165,7 @@ fn a_click_on_a_slot_moves_the_voice_parameter() {
 fn voice_b_is_chosen_from_the_list_and_never_takes_the_place_of_voice_a() {
     let to_slot = |slot: f32| {
         let value = slot / 15.0;
-        [Deed::Begin(Control::VoiceB), Deed::Set(Control::VoiceB, value), Deed::End(Control::VoiceB)]
+        [Deed::Begin(Parameter::VoiceB), Deed::Set(Parameter::VoiceB, value), Deed::End(Parameter::VoiceB)]
     };
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
     let place = stage.place("B: 2");
@@ -193,11 +195,11 @@ fn voice_b_is_chosen_from_the_list_and_never_takes_the_place_of_voice_a() {
 #[test]
 fn the_header_names_both_voices_of_a_morph() {
     let mut stage = Stage::new(lively(), LEAST_SIZE, 1.0);
-    stage.controls.values.borrow_mut().insert(Control::Morph, 0.4);
+    stage.controls.values.borrow_mut().insert(Parameter::Morph, 0.4);
     let shapes = stage.frame(Vec::new()).shapes;
     assert!(texts(&shapes).iter().any(|(text, ..)| text == "Birch → Dune, 40 %"));
     assert_in_order(&mut stage, "morph");
-    stage.controls.values.borrow_mut().insert(Control::VoiceB, 0.0);
+    stage.controls.values.borrow_mut().insert(Parameter::VoiceB, 0.0);
     let shapes = stage.frame(Vec::new()).shapes;
     assert!(texts(&shapes).iter().any(|(text, ..)| text == "Birch"), "one voice in both ends");
 }
@@ -242,9 +244,9 @@ fn arrow_keys_walk_through_the_found_voices() {
 }
 
 /// The knob of a control has the keyboard.
-fn focused_knob(control: Control) -> Stage {
+fn focused_knob(control: Parameter) -> Stage {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
-    let place = stage.place(control.label());
+    let place = stage.place(control.spec().name);
     // The middle of a knob's whole area is on its dial, never on its value.
     stage.click(place - vec2(0.0, 4.0));
     stage.controls.deeds.borrow_mut().clear();
@@ -253,33 +255,33 @@ fn focused_knob(control: Control) -> Stage {
 
 #[test]
 fn arrow_keys_turn_a_knob_and_shift_makes_them_fine() {
-    let mut stage = focused_knob(Control::Transpose);
+    let mut stage = focused_knob(Parameter::Transpose);
     stage.key(Key::ArrowUp, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Transpose), "1 st");
+    assert_eq!(stage.controls.present_text(Parameter::Transpose), "1 st");
     stage.key(Key::ArrowUp, Modifiers::SHIFT);
-    assert_eq!(stage.controls.present_text(Control::Transpose), "1.1 st");
+    assert_eq!(stage.controls.present_text(Parameter::Transpose), "1.1 st");
     stage.key(Key::PageDown, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Transpose), "−8.9 st");
+    assert_eq!(stage.controls.present_text(Parameter::Transpose), "−8.9 st");
     stage.key(Key::End, Modifiers::NONE);
-    assert_eq!(stage.controls.normalized(Control::Transpose), 1.0);
+    assert_eq!(stage.controls.normalized(Parameter::Transpose), 1.0);
     stage.key(Key::Delete, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Transpose), "0 st");
+    assert_eq!(stage.controls.present_text(Parameter::Transpose), "0 st");
 }
 
 #[test]
 fn a_typed_value_is_taken_and_a_wrong_one_is_not() {
-    let mut stage = focused_knob(Control::Formant);
+    let mut stage = focused_knob(Parameter::Formant);
     stage.write("-");
     stage.write("2.5");
     stage.key(Key::Enter, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Formant), "−2.5 st");
+    assert_eq!(stage.controls.present_text(Parameter::Formant), "−2.5 st");
     stage.rest(2);
     stage.write("4");
     stage.write("x");
     stage.key(Key::Enter, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Formant), "−2.5 st");
+    assert_eq!(stage.controls.present_text(Parameter::Formant), "−2.5 st");
     stage.key(Key::Escape, Modifiers::NONE);
-    assert_eq!(stage.controls.present_text(Control::Formant), "−2.5 st");
+    assert_eq!(stage.controls.present_text(Parameter::Formant), "−2.5 st");
 }
 
 #[test]
@@ -291,25 +293,25 @@ fn a_drag_is_one_gesture_and_shift_makes_it_fine() {
     for step in 1..=11 {
         stage.point_at(place + vec2(0.0, 10.0 * step as f32));
     }
-    let coarse = stage.controls.normalized(Control::Mix);
+    let coarse = stage.controls.normalized(Parameter::Mix);
     assert!((coarse - 0.5).abs() < 0.03, "{coarse}");
     for step in 1..=11 {
         let to = place + vec2(0.0, 110.0 + 10.0 * step as f32);
         stage.frame_with(vec![Event::PointerMoved(to)], Modifiers::SHIFT);
     }
-    let fine = stage.controls.normalized(Control::Mix);
+    let fine = stage.controls.normalized(Parameter::Mix);
     assert!((coarse - fine - 0.05).abs() < 0.01, "{coarse} then {fine}");
     stage.button(place + vec2(0.0, 220.0), false);
     let deeds = stage.controls.deeds.borrow();
-    assert_eq!(deeds.first(), Some(&Deed::Begin(Control::Mix)));
-    assert_eq!(deeds.last(), Some(&Deed::End(Control::Mix)));
+    assert_eq!(deeds.first(), Some(&Deed::Begin(Parameter::Mix)));
+    assert_eq!(deeds.last(), Some(&Deed::End(Parameter::Mix)));
     assert_eq!(deeds.iter().filter(|deed| matches!(deed, Deed::Begin(_) | Deed::End(_))).count(), 2);
 }
 
 #[test]
 fn a_double_click_goes_back_to_the_default() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
-    stage.controls.values.borrow_mut().insert(Control::OutputGain, 0.9);
+    stage.controls.values.borrow_mut().insert(Parameter::OutputGain, 0.9);
     let nodes = stage.nodes();
     let is_knob = |(role, name, _): &&(egui::accesskit::Role, String, Rect)| {
         *role == egui::accesskit::Role::Slider && name == "Output gain"
@@ -319,7 +321,7 @@ fn a_double_click_goes_back_to_the_default() {
     for pressed in [true, false, true, false] {
         stage.button(place, pressed);
     }
-    assert_eq!(stage.controls.present_text(Control::OutputGain), "0 dB");
+    assert_eq!(stage.controls.present_text(Parameter::OutputGain), "0 dB");
 }
 
 #[test]
@@ -327,7 +329,7 @@ fn the_wheel_turns_the_knob_below_it() {
     let mut stage = Stage::new(lively(), DEFAULT_SIZE, 1.0);
     let place = stage.place("Likeness");
     stage.point_at(place - vec2(0.0, 60.0));
-    let before = stage.controls.normalized(Control::Likeness);
+    let before = stage.controls.normalized(Parameter::Likeness);
     stage.frame(vec![Event::MouseWheel {
         unit: egui::MouseWheelUnit::Line,
         delta: vec2(0.0, 2.0),
@@ -336,7 +338,7 @@ fn the_wheel_turns_the_knob_below_it() {
         source: egui::MouseWheelSource::Unknown,
     }]);
     stage.rest(12);
-    let after = stage.controls.normalized(Control::Likeness);
+    let after = stage.controls.normalized(Parameter::Likeness);
     assert!(after > before && after < before + 0.2, "{before} {after}");
     let deeds = stage.controls.deeds.borrow();
     let count = |begin: bool| deeds.iter().filter(|deed| matches!(deed, Deed::Begin(_)) == begin).count();
@@ -364,7 +366,7 @@ fn tab_reaches_every_control_and_each_has_a_name() {
         "Output gain",
         "Gate",
         "Bypass",
-        "Auto-register",
+        "Register: Octaves",
         "Delay: Live",
         "Watermark",
         "Morph",
@@ -408,7 +410,8 @@ fn a_watermark_that_is_off_is_said_plainly() {
     assert!(!says_off(&mut stage));
     let place = stage.place("Watermark");
     stage.click(place);
-    let expected = [Deed::Begin(Control::Watermark), Deed::Set(Control::Watermark, 0.0), Deed::End(Control::Watermark)];
+    let expected =
+        [Deed::Begin(Parameter::Watermark), Deed::Set(Parameter::Watermark, 0.0), Deed::End(Parameter::Watermark)];
     assert_eq!(*stage.controls.deeds.borrow(), expected);
     assert!(says_off(&mut stage));
     assert_in_order(&mut stage, "watermark off");
@@ -475,12 +478,12 @@ fn pictures_are_drawn_at_one_and_two_pixels_per_point() {
                 stage.write("-2.5");
             }
             if name == "unmarked" {
-                stage.controls.values.borrow_mut().insert(Control::Morph, 0.4);
-                stage.controls.values.borrow_mut().insert(Control::Watermark, 0.0);
+                stage.controls.values.borrow_mut().insert(Parameter::Morph, 0.4);
+                stage.controls.values.borrow_mut().insert(Parameter::Watermark, 0.0);
             }
             if name == "learned" {
-                stage.controls.values.borrow_mut().insert(Control::Transpose, 0.75);
-                stage.controls.values.borrow_mut().insert(Control::Bypass, 1.0);
+                stage.controls.values.borrow_mut().insert(Parameter::Transpose, 0.75);
+                stage.controls.values.borrow_mut().insert(Parameter::Bypass, 1.0);
             }
             stage.rest(20);
             let picture = stage.picture();

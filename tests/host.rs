@@ -74,7 +74,7 @@ fn without_voice_and_shift_the_converted_signal_is_the_input_at_exactly_the_late
     for rate in RATES {
         let (mut host, input) = (offline(rate, 512), vocal(rate));
         host.set("Voice", "16");
-        host.set("Auto-register", "off");
+        host.set("Register", "Off");
         host.activate(rate, 512);
         let latency = host.latency();
         let output = host.play_mono(&input, &common::partition(input.len(), &[512]), Pace::Free, &[]);

@@ -7,7 +7,7 @@ use coffre::engine::native::NativeEngine;
 use coffre::engine::native::synth::Synth;
 use coffre::engine::native::track::Pitch;
 use coffre::engine::profile::SourceProfile;
-use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode};
+use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::voice::{Manifest, Voice, VoiceParts};
 
 #[path = "native/signals.rs"]
@@ -110,7 +110,7 @@ const PLAIN: HopParams = HopParams {
     voice_b_slot: 1,
     morph: 0.0,
     transpose_st: 0.0,
-    auto_register: false,
+    register: RegisterMode::Off,
     formant_st: 0.0,
     likeness: 0.0,
     gate_db: -100.0,
@@ -291,7 +291,7 @@ fn a_voice_brings_its_register_in_whole_semitones() {
     let mut engine = engine(Mode::Live);
     engine.set_voice(3, Some(voice.clone()));
     let expected = (12.0 * (voice.median_f0_hz() / engine.profile().median_f0_hz).log2()).round();
-    let params = HopParams { voice_slot: 3, auto_register: true, likeness: 0.6, ..PLAIN };
+    let params = HopParams { voice_slot: 3, register: RegisterMode::Semitones, likeness: 0.6, ..PLAIN };
     let latency = engine.latency_len();
     let (out, _) = run(&mut engine, &params, &input);
     let wanted = 130.0 * 2.0_f64.powf(f64::from(expected) / 12.0);
@@ -306,7 +306,7 @@ fn a_change_of_voice_makes_no_click() {
     let roughest = |signal: &[f32]| signal.windows(3).map(|w| (w[2] - 2.0 * w[1] + w[0]).abs()).fold(0.0_f32, f32::max);
     let voices = ["quartz.coffre", "basalt.coffre"].map(shipped_voice);
     for mode in [Mode::Live, Mode::Mix] {
-        let params = |slot| HopParams { voice_slot: slot, auto_register: true, likeness: 0.6, ..PLAIN };
+        let params = |slot| HopParams { voice_slot: slot, register: RegisterMode::Semitones, likeness: 0.6, ..PLAIN };
         let fresh = || {
             let mut engine = engine(mode);
             voices.iter().enumerate().for_each(|(slot, voice)| engine.set_voice(slot, Some(voice.clone())));
@@ -346,7 +346,7 @@ fn half_way_between_two_voices_lies_the_middle_of_their_registers() {
     for morph in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let mut engine = engine(Mode::Live);
         voices.iter().enumerate().for_each(|(slot, voice)| engine.set_voice(slot, Some(voice.clone())));
-        let params = HopParams { auto_register: true, likeness: 0.6, morph, ..PLAIN };
+        let params = HopParams { register: RegisterMode::Semitones, likeness: 0.6, morph, ..PLAIN };
         let (_, reports) = run(&mut engine, &params, &input);
         let median = engine.profile().median_f0_hz;
         let [a, b] = voices.each_ref().map(|voice| 12.0 * (voice.median_f0_hz() / median).log2());
@@ -367,13 +367,13 @@ fn morphing_makes_no_click() {
     let ramp = |hop: usize| (hop % 20).min(20 - hop % 20) as f32 / 10.0;
     let jump = |hop: usize| (hop / 5 % 2) as f32;
     for mode in [Mode::Live, Mode::Mix] {
-        for auto_register in [false, true] {
+        for register in [RegisterMode::Off, RegisterMode::Semitones, RegisterMode::Octaves] {
             let play = |morph: &dyn Fn(usize) -> f32| {
                 let mut engine = engine(mode);
                 voices.iter().enumerate().for_each(|(slot, voice)| engine.set_voice(slot, Some(voice.clone())));
                 let mut out = vec![0.0; input.len()];
                 for (hop, (input, out)) in input.chunks_exact(HOP_LEN).zip(out.chunks_exact_mut(HOP_LEN)).enumerate() {
-                    let params = HopParams { auto_register, likeness: 0.6, morph: morph(hop), ..PLAIN };
+                    let params = HopParams { register, likeness: 0.6, morph: morph(hop), ..PLAIN };
                     engine.process_hop(&params, input, out).expect("there is no graph that could fail");
                 }
                 roughest(&out[24_000..])
@@ -389,7 +389,7 @@ fn morphing_makes_no_click() {
 #[test]
 fn learning_changes_nothing_until_the_profile_is_put_in() {
     let input = singer();
-    let params = HopParams { auto_register: true, likeness: 0.6, ..PLAIN };
+    let params = HopParams { register: RegisterMode::Semitones, likeness: 0.6, ..PLAIN };
     let voice = shipped_voice("quartz.coffre");
     let (mut learning, mut other) = (engine(Mode::Live), engine(Mode::Live));
     other.stop_learning();

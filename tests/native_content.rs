@@ -10,7 +10,7 @@ use coffre::engine::content::ContentEncoder;
 use coffre::engine::native::NativeEngine;
 use coffre::engine::native::refine::RefineGraph;
 use coffre::engine::profile::SourceProfile;
-use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode};
+use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::onnx::Runtime;
 use coffre::voice::adaptation::{GAIN_BINS, ROWS};
 use coffre::voice::{Adaptation, Voice, VoiceParts};
@@ -26,7 +26,7 @@ const PARAMS: HopParams = HopParams {
     voice_b_slot: 1,
     morph: 0.0,
     transpose_st: 0.0,
-    auto_register: true,
+    register: RegisterMode::Semitones,
     formant_st: 0.0,
     likeness: 0.6,
     gate_db: -100.0,

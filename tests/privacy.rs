@@ -11,7 +11,6 @@ mod host;
 #[path = "common/no_network.rs"]
 mod no_network;
 #[path = "common/reference.rs"]
-#[expect(dead_code, reason = "shared with other tests")]
 mod reference;
 
 use std::os::unix::process::ExitStatusExt as _;
@@ -87,7 +86,7 @@ fn no_command_opens_a_socket_or_leaves_a_file() {
     let commands: &[&[&str]] = &[
         &["doctor"],
         &["voices"],
-        &["models"],
+        &["models", "list"],
         &["inspect", vocal],
         &["convert", vocal, "-o", "out.wav", "--mode", "mix"],
         &["verify", "out.wav"],

@@ -404,7 +404,7 @@ fn a_graph_that_fails_while_it_runs_leaves_the_fallback_and_is_tried_again() {
     let input = song(100_000);
     let mut host = host_with(&[&voice]);
     host.set("Voice", "2");
-    host.set("Auto-register", "off");
+    host.set("Register", "Off");
     host.activate(RATE, 512);
     let latency = host.latency();
     let dry = delayed(&input, latency);

@@ -209,6 +209,24 @@ fn states_of_a_later_version_and_of_an_earlier_one_keep_what_is_known() {
 }
 
 #[test]
+fn a_state_from_before_octaves_sounds_as_it_was_saved() {
+    // The register was a switch then, whose "on" were semitones.
+    for (was_on, word) in [(true, "Semitones"), (false, "Off")] {
+        let mut host = new_host();
+        let old = edited(|json| {
+            let params = json["params"].as_object_mut().expect("params");
+            assert!(params.remove("register").is_some());
+            params.insert("auto-register".to_owned(), json!({ "bool": was_on }));
+        });
+        assert!(host.load(&old));
+        assert_eq!(host.text_now("Register"), word);
+        // Saved again it is a state of today.
+        assert_eq!(parse(&host.save())["params"]["register"], json!({ "string": word.to_lowercase() }));
+    }
+    assert_eq!(new_host().text_now("Register"), "Octaves");
+}
+
+#[test]
 fn a_missing_voice_is_kept_and_named() {
     let id = "0".repeat(64);
     let voices = json!([{ "name": "Somebody Gone", "id": id }, null, embedded_voices()[1]]);

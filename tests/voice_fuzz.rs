@@ -49,6 +49,7 @@ fn good(is_signed: bool) -> Vec<u8> {
         }),
         median_f0_hz: 150.0,
         range_hz: [100.0, 250.0],
+        delivery: coffre::voice::Delivery::default(),
         bandwidth_hz: 20_000.0,
         voiced_seconds: 1.0,
         previous_ids: vec!["a".repeat(64)],

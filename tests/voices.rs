@@ -29,6 +29,7 @@ fn manifest(name: &str) -> Manifest {
         consent: None,
         median_f0_hz: 150.0,
         range_hz: [100.0, 250.0],
+        delivery: coffre::voice::Delivery::default(),
         bandwidth_hz: 20_000.0,
         voiced_seconds: 1.0,
         previous_ids: Vec::new(),

@@ -23,7 +23,7 @@ use coffre::engine::native::bands::centre_hz;
 use coffre::engine::native::correct::KNOWN_BANDS;
 use coffre::engine::native::refine::{DELAY_HOPS, HEARD_HOPS, KNOWN_BINS, Probe, RefineGraph, describe};
 use coffre::engine::profile::SourceProfile;
-use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode};
+use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode, RegisterMode};
 use coffre::onnx::Runtime;
 use coffre::voice::Voice;
 use coffre::voice::package::write_atomically;
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
             let params = HopParams {
                 voice_slot: 0,
                 transpose_st: words[1].parse()?,
-                auto_register: false,
+                register: RegisterMode::Off,
                 likeness: words[2].parse::<f32>()? / 100.0,
                 gate_db: -100.0,
                 is_marked: false,

@@ -141,6 +141,8 @@ pub struct Reading {
     pub output_rms: f32,
     /// Confidence in the content features, in `0.0..=1.0`.
     pub confidence: f32,
+    /// How far the register is moved, in semitones, transpose left out.
+    pub register_st: f32,
     /// Non-finite samples replaced so far.
     pub bad_samples: u64,
     /// The source profile.
@@ -168,6 +170,7 @@ pub struct Telemetry {
     output_peak: AtomicF32,
     output_rms: AtomicF32,
     confidence: AtomicF32,
+    register_st: AtomicF32,
     bad_samples: AtomicU64,
     is_learning: AtomicBool,
     is_learned: AtomicBool,
@@ -193,6 +196,7 @@ impl Default for Telemetry {
             output_peak: AtomicF32::new(0.0),
             output_rms: AtomicF32::new(0.0),
             confidence: AtomicF32::new(0.0),
+            register_st: AtomicF32::new(0.0),
             bad_samples: AtomicU64::new(0),
             is_learning: AtomicBool::new(false),
             is_learned: AtomicBool::new(false),
@@ -218,6 +222,7 @@ impl Telemetry {
             output_peak: self.output_peak.swap(0.0, Ordering::Relaxed),
             output_rms: self.output_rms.load(Ordering::Relaxed),
             confidence: self.confidence.load(Ordering::Relaxed),
+            register_st: self.register_st.load(Ordering::Relaxed),
             bad_samples: self.bad_samples.load(Ordering::Relaxed),
             profile: if self.is_learned.load(Ordering::Relaxed) {
                 ProfileState::Learned
@@ -338,6 +343,7 @@ impl Telemetry {
         self.f0_history[(hop % F0_HISTORY_LEN as u64) as usize].store(packed, Ordering::Relaxed);
         self.f0_hops.store(hop + 1, Ordering::Release);
         self.confidence.store(report.confidence, Ordering::Relaxed);
+        self.register_st.store(report.register_st, Ordering::Relaxed);
         self.profile_progress.store(report.profile_progress, Ordering::Relaxed);
         let smoothed = self.load.load(Ordering::Relaxed);
         self.load.store(smoothed + 0.05 * (load - smoothed), Ordering::Relaxed);

@@ -12,7 +12,8 @@ use coffre::engine::profile::SourceProfile;
 use coffre::engine::resample::Resampler;
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::stream::{HostStream, UnsupportedRate};
-use coffre::engine::{ENGINE_RATE, Engine, HOP_LEN, HopParams, Mode};
+use coffre::engine::{ENGINE_RATE, Engine, HOP_LEN, HopParams, Mode, RegisterMode};
+use coffre::parameter::{self, Number};
 use coffre::voice::Voice;
 use coffre::voice::package::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,28 +40,29 @@ pub struct Options {
     #[arg(long, value_name = "NAME|FILE", requires = "morph")]
     voice_b: Option<String>,
     /// How far from the voice to the second one, in percent; 50 is half way in colour and register
-    #[arg(long, value_name = "PCT", requires = "voice_b", value_parser = within::<0, 100>)]
+    #[arg(long, value_name = "PCT", requires = "voice_b", value_parser = within(parameter::MORPH))]
     morph: Option<f32>,
-    /// Semitones, -24 to 24; or `auto`, which moves the singer's register to the voice's; or both: `auto+2`
-    #[arg(long, value_name = "ST|auto", default_value = "auto", allow_hyphen_values = true)]
+    /// `octave`: the singer moves to where the voice sings by whole octaves, in the key of the song; `auto`: by whole
+    /// semitones, for speech; or semitones, -24 to 24; or both: `octave+2`, `auto-1`
+    #[arg(long, value_name = "octave|auto|ST", default_value = "octave", allow_hyphen_values = true)]
     transpose: Transpose,
     /// Formant shift in semitones, -6 to 6; positive sounds smaller and brighter
-    #[arg(long, value_name = "ST", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-6, 6>)]
+    #[arg(long, value_name = "ST", default_value_t = parameter::FORMANT.default, allow_hyphen_values = true, value_parser = within(parameter::FORMANT))]
     formant: f32,
     /// How far towards the voice, in percent
-    #[arg(long, value_name = "PCT", default_value_t = 60.0, value_parser = within::<0, 100>)]
+    #[arg(long, value_name = "PCT", default_value_t = parameter::LIKENESS.default, value_parser = within(parameter::LIKENESS))]
     likeness: f32,
     /// Share of the converted sound, in percent; the rest is the original
-    #[arg(long, value_name = "PCT", default_value_t = 100.0, value_parser = within::<0, 100>)]
+    #[arg(long, value_name = "PCT", default_value_t = parameter::MIX.default, value_parser = within(parameter::MIX))]
     mix: f32,
     /// What is quieter than this becomes silence, in dBFS; -100 switches the gate off
-    #[arg(long, value_name = "DB", default_value_t = -60.0, allow_hyphen_values = true, value_parser = within::<-100, 0>)]
+    #[arg(long, value_name = "DB", default_value_t = parameter::GATE.default, allow_hyphen_values = true, value_parser = within(parameter::GATE))]
     gate: f32,
     /// Gain before the conversion, in dB
-    #[arg(long, value_name = "DB", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-60, 60>)]
+    #[arg(long, value_name = "DB", default_value_t = parameter::GAIN.default, allow_hyphen_values = true, value_parser = within(parameter::GAIN))]
     input_gain: f32,
     /// Gain of the result, in dB
-    #[arg(long, value_name = "DB", default_value_t = 0.0, allow_hyphen_values = true, value_parser = within::<-60, 60>)]
+    #[arg(long, value_name = "DB", default_value_t = parameter::GAIN.default, allow_hyphen_values = true, value_parser = within(parameter::GAIN))]
     output_gain: f32,
     /// As the plugin sounds live or in a mix; without it as in a mix, RVC voices over longer blocks, which is faster
     #[arg(long, value_enum)]
@@ -102,7 +104,7 @@ type EngineOfSinger = (Box<dyn Engine>, Option<Arc<SourceProfile>>);
 /// Transposition as it is typed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Transpose {
-    is_auto: bool,
+    register: RegisterMode,
     semitones: f32,
 }
 
@@ -110,22 +112,31 @@ impl std::str::FromStr for Transpose {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (is_auto, rest) = match text.strip_prefix("auto") {
-            Some("") => return Ok(Self { is_auto: true, semitones: 0.0 }),
-            Some(rest) if rest.starts_with(['+', '-']) => (true, rest),
-            Some(_) => return Err("`auto` may be followed by + or - and semitones".into()),
-            None => (false, text),
+        let words = [
+            ("octaves", RegisterMode::Octaves),
+            ("octave", RegisterMode::Octaves),
+            ("semitones", RegisterMode::Semitones),
+            ("auto", RegisterMode::Semitones),
+        ];
+        let named = words.into_iter().find_map(|(word, mode)| Some((word, mode, text.strip_prefix(word)?)));
+        let (register, rest) = match named {
+            Some((_, mode, "")) => return Ok(Self { register: mode, semitones: 0.0 }),
+            Some((_, mode, rest)) if rest.starts_with(['+', '-']) => (mode, rest),
+            Some((word, ..)) => return Err(format!("`{word}` may be followed by + or - and semitones")),
+            None => (RegisterMode::Off, text),
         };
-        within::<-24, 24>(rest).map(|semitones| Self { is_auto, semitones })
+        within(parameter::TRANSPOSE)(rest).map(|semitones| Self { register, semitones })
     }
 }
 
-/// A number from `MIN` to `MAX`.
-pub fn within<const MIN: i32, const MAX: i32>(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    match (MIN as f32..=MAX as f32).contains(&value) {
-        true => Ok(value),
-        false => Err(format!("{text} is not in {MIN} to {MAX}")),
+/// Reads a number of the table of parameters.
+pub fn within(number: Number) -> impl Fn(&str) -> Result<f32, String> + Clone {
+    move |text| {
+        let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+        match number.contains(value) {
+            true => Ok(value),
+            false => Err(format!("{text} is not in {} to {}", number.low, number.high)),
+        }
     }
 }
 
@@ -253,7 +264,7 @@ fn rvc_engine(
         None => Geometry::file(usize::try_from(hops).unwrap_or(usize::MAX / 2)),
     };
     let mut engine = rvc::engine(&options.rvc, geometry, Arc::clone(voice))?;
-    if !options.transpose.is_auto {
+    if options.transpose.register == RegisterMode::Off {
         return Ok((engine, None));
     }
     if voice.manifest().register_hz().is_none() {
@@ -321,7 +332,7 @@ fn params(options: &Options) -> HopParams {
         voice_b_slot: 1,
         morph: options.morph.unwrap_or(0.0) / 100.0,
         transpose_st: options.transpose.semitones,
-        auto_register: options.transpose.is_auto,
+        register: options.transpose.register,
         formant_st: options.formant,
         likeness: options.likeness / 100.0,
         gate_db: options.gate,
@@ -440,9 +451,13 @@ mod tests {
 
     #[test]
     fn transposition_by_table() {
-        let auto = |semitones| Ok(Transpose { is_auto: true, semitones });
-        let fixed = |semitones| Ok(Transpose { is_auto: false, semitones });
+        let octave = |semitones| Ok(Transpose { register: RegisterMode::Octaves, semitones });
+        let auto = |semitones| Ok(Transpose { register: RegisterMode::Semitones, semitones });
+        let fixed = |semitones| Ok(Transpose { register: RegisterMode::Off, semitones });
         for (text, wanted) in [
+            ("octave", octave(0.0)),
+            ("octaves-12", octave(-12.0)),
+            ("semitones", auto(0.0)),
             ("auto", auto(0.0)),
             ("auto+2", auto(2.0)),
             ("auto-12.5", auto(-12.5)),
@@ -451,7 +466,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Transpose>(), wanted, "{text}");
         }
-        for text in ["", "auto2", "auto+", "25", "-24.1", "NaN", "inf", "three"] {
+        for text in ["", "auto2", "auto+", "octave2", "octavess", "semitone", "25", "-24.1", "NaN", "inf", "three"] {
             assert!(text.parse::<Transpose>().is_err(), "{text}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use coffre::voice::import::{import_rvc, index_beside};
 use coffre::voice::library::{EXTENSION, user_folder};
 use coffre::voice::package::write_atomically;
-use coffre::voice::{Manifest, Voice, VoiceError, VoiceId};
+use coffre::voice::{Delivery, Manifest, Voice, VoiceError, VoiceId};
 use serde_json::json;
 
 use super::{CliError, output};
@@ -25,7 +25,7 @@ pub struct Options {
     /// What the voice is called; else as its file
     #[arg(long)]
     name: Option<String>,
-    /// Lowest and highest usual note of the voice in Hz, such as 130-520, so that auto-register knows where it belongs
+    /// Lowest and highest usual note of the voice in Hz, such as 130-520, so that a singer can be moved to where it sings
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     range: Option<[f32; 2]>,
     /// Print JSON
@@ -45,6 +45,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     if let Some(range) = options.range {
         // The middle of a range is its geometric mean: pitch is heard in ratios.
         (manifest.range_hz, manifest.median_f0_hz) = (range, (range[0] * range[1]).sqrt());
+        manifest.delivery = Delivery::Sung;
     }
     let bytes = written(manifest, &voice).map_err(refused)?;
     let path = match &options.output {

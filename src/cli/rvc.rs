@@ -13,11 +13,13 @@ use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::onnx::device::{self, Device};
 use coffre::onnx::{Graph, GraphError, Runtime, Settings};
+use coffre::parameter;
 use coffre::voice::foundation::Foundation;
 use coffre::voice::import::read_file;
 use coffre::voice::{Voice, VoiceId, foundation};
 
 use super::CliError;
+use super::convert::within;
 
 /// Options that only RVC voices have.
 #[derive(Debug, clap::Args)]
@@ -27,10 +29,10 @@ pub struct RvcArgs {
     #[arg(long, value_name = "INDEX")]
     pub index: Option<PathBuf>,
     /// How much of what --likeness retrieves unvoiced sounds keep, in percent; 50 = all
-    #[arg(long, value_name = "PCT", default_value_t = 33.0, value_parser = super::convert::within::<0, 50>)]
+    #[arg(long, value_name = "PCT", default_value_t = parameter::PROTECT.default, value_parser = within(parameter::PROTECT))]
     pub protect: f32,
     /// Share of the voice's own loudness contour, in percent; 0 follows the input
-    #[arg(long, value_name = "PCT", default_value_t = 25.0, value_parser = super::convert::within::<0, 100>)]
+    #[arg(long, value_name = "PCT", default_value_t = parameter::OWN_LEVEL.default, value_parser = within(parameter::OWN_LEVEL))]
     pub own_level: f32,
     /// What excites unvoiced sounds: noise as in RVC until 2024, or a pitch drawn across them as in RVC 2.3
     #[arg(long, value_enum, default_value = "classic")]

@@ -5,8 +5,9 @@ use std::f32::consts::PI;
 
 use egui::{Align2, EventFilter, Id, Key, Rect, Response, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
 
-use super::control::{Control, ControlAccess};
+use super::control::ControlAccess;
 use super::{paint, theme};
+use crate::parameter::{Domain, Parameter};
 
 /// Where the arc starts and ends: 270 degrees, open at the bottom.
 const ARC_START: f32 = 0.75 * PI;
@@ -31,8 +32,13 @@ struct Memory {
 /// Size of a small knob with label and value.
 pub const SMALL: egui::Vec2 = egui::Vec2::new(84.0, 112.0);
 
+/// Whether the arc starts at the default rather than at the lowest value.
+fn is_bipolar(control: Parameter) -> bool {
+    matches!(control.spec().domain, Domain::Number(number) if number.is_signed)
+}
+
 /// A small knob with its label above and its value below, filling `rect` (of at least [`SMALL`]'s proportions).
-pub fn small(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -> Response {
+pub fn small(ui: &mut Ui, rect: Rect, control: Parameter, access: &dyn ControlAccess) -> Response {
     let label_rect = Rect::from_min_size(rect.min, vec2(rect.width(), 16.0));
     let value_rect = Rect::from_min_max(pos2(rect.left(), rect.bottom() - 20.0), rect.max);
     // The notch of the default stands out by 4 points on top.
@@ -40,14 +46,14 @@ pub fn small(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcce
     let radius = (dial_rect.height().min(dial_rect.width()) / 2.0).clamp(12.0, 32.0);
 
     let response = dial(ui, rect, control, access);
-    paint::text_in(ui, label_rect, Align2::CENTER_CENTER, control.short_label(), theme::regular(12.0), theme::DIM);
+    paint::text_in(ui, label_rect, Align2::CENTER_CENTER, control.spec().short_name, theme::regular(12.0), theme::DIM);
     paint_dial(ui, &response, dial_rect.center(), radius, 3.0, control, access);
     value_text(ui, value_rect, control, access, 13.0, &response);
     response
 }
 
 /// The large knob: its value stands in the middle, its label above.
-pub fn large(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -> Response {
+pub fn large(ui: &mut Ui, rect: Rect, control: Parameter, access: &dyn ControlAccess) -> Response {
     let radius = (rect.width().min(rect.height()) / 2.0 - 6.0).max(20.0);
     let centre = rect.center();
     let response = dial(ui, rect, control, access);
@@ -59,7 +65,7 @@ pub fn large(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcce
 }
 
 /// Everything the hand and the keyboard do to a knob.
-fn dial(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -> Response {
+fn dial(ui: &mut Ui, rect: Rect, control: Parameter, access: &dyn ControlAccess) -> Response {
     let id = ui.scope_id().with(("knob", control));
     let mut response = ui.interact(rect, id, Sense::click_and_drag());
     let mut memory: Memory = ui.data(|data| data.get_temp(id)).unwrap_or_default();
@@ -102,7 +108,7 @@ fn dial(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -
         let count = (memory.wheel / step_len).trunc();
         if count != 0.0 {
             memory.wheel -= count * step_len;
-            access.set_once(control, value + count * control.step(steps, fine));
+            access.set_once(control, value + count * control.nudge(fine));
             response.mark_changed();
         }
     } else {
@@ -117,36 +123,35 @@ fn dial(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess) -
     let text = access.present_text(control);
     response.widget_info(|| WidgetInfo {
         current_text_value: Some(text.clone()),
-        ..WidgetInfo::slider(true, f64::from(value), control.label())
+        ..WidgetInfo::slider(true, f64::from(value), control.spec().name)
     });
     describe(ui, &response, access, control);
     ui.data_mut(|data| data.insert_temp(id, memory));
     let hint = format!(
         "{}\n\nDefault {}. Double click to go back to it; hold shift for fine steps; click the value to type.",
-        control.explanation(),
+        control.spec().explanation,
         access.text(control, access.default_normalized(control))
     );
     response.on_hover_text(hint)
 }
 
 /// Range and spoken value for assistive programs.
-fn describe(ui: &Ui, response: &Response, access: &dyn ControlAccess, control: Control) {
+fn describe(ui: &Ui, response: &Response, access: &dyn ControlAccess, control: Parameter) {
     ui.ctx().accesskit_node_builder(response.id, |node| {
         node.set_min_numeric_value(0.0);
         node.set_max_numeric_value(1.0);
         node.set_numeric_value(f64::from(access.normalized(control)));
         node.set_value(access.present_text(control));
-        node.set_description(control.explanation());
+        node.set_description(control.spec().explanation);
     });
 }
 
-fn keyboard(ui: &Ui, id: Id, control: Control, access: &dyn ControlAccess, memory: &mut Memory) {
+fn keyboard(ui: &Ui, id: Id, control: Parameter, access: &dyn ControlAccess, memory: &mut Memory) {
     let arrows = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
     ui.memory_mut(|memory| memory.set_focus_lock_filter(id, arrows));
     let value = access.normalized(control);
-    let steps = access.step_count(control);
     let fine = ui.input(|input| input.modifiers.shift);
-    let step = control.step(steps, fine);
+    let step = control.nudge(fine);
     let pressed = |key: Key| ui.input(|input| input.num_presses(key)) as f32;
     let mut to = value;
     to += step * (pressed(Key::ArrowUp) + pressed(Key::ArrowRight) - pressed(Key::ArrowDown) - pressed(Key::ArrowLeft));
@@ -183,7 +188,7 @@ fn keyboard(ui: &Ui, id: Id, control: Control, access: &dyn ControlAccess, memor
 }
 
 /// The value as text; a click on it opens a field to type in.
-fn value_text(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAccess, size: f32, knob: &Response) {
+fn value_text(ui: &mut Ui, rect: Rect, control: Parameter, access: &dyn ControlAccess, size: f32, knob: &Response) {
     let mut memory: Memory = ui.data(|data| data.get_temp(knob.id)).unwrap_or_default();
     if let Some((mut text, refused)) = memory.typed.take() {
         let field = egui::TextEdit::singleline(&mut text)
@@ -237,7 +242,7 @@ fn value_text(ui: &mut Ui, rect: Rect, control: Control, access: &dyn ControlAcc
         ui.painter().rect_filled(hit, 4.0, theme::RAISED_HOVER);
     }
     ui.painter().galley(placed.min, galley, theme::TEXT);
-    let label = format!("Type a value for {}", control.label());
+    let label = format!("Type a value for {}", control.spec().name);
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
     if response.clicked() {
         memory.typed = Some((text, false));
@@ -269,12 +274,12 @@ fn paint_dial(
     centre: egui::Pos2,
     radius: f32,
     width: f32,
-    control: Control,
+    control: Parameter,
     access: &dyn ControlAccess,
 ) {
     let painter = ui.painter();
     let value = finite_share(access.normalized(control));
-    let origin = if control.is_bipolar() { finite_share(access.default_normalized(control)) } else { 0.0 };
+    let origin = if is_bipolar(control) { finite_share(access.default_normalized(control)) } else { 0.0 };
     let angle = |share: f32| ARC_START + ARC_SWEEP * share;
     let hot = response.hovered() || response.dragged() || response.has_focus();
     let ring = radius - width / 2.0;

@@ -2,9 +2,10 @@
 
 use egui::{Align2, Rect, Ui, pos2, vec2};
 
-use super::control::{Control, ControlAccess};
+use super::control::ControlAccess;
 use super::meters_ui::{Meter, meter_ui};
 use super::{knob, paint, switch, theme};
+use crate::parameter::Parameter;
 
 /// Least and greatest height of the controls.
 pub const HEIGHT: egui::Rangef = egui::Rangef { min: 246.0, max: 300.0 };
@@ -15,8 +16,15 @@ const REGISTER_WIDTH: egui::Rangef = egui::Rangef { min: 142.0, max: 160.0 };
 /// Height of a card's title.
 const TITLE_HEIGHT: f32 = 18.0;
 
-/// The row of cards, filling `rect`.
-pub fn knobs_ui(ui: &mut Ui, rect: Rect, access: &dyn ControlAccess, input: &mut Meter, output: &mut Meter) {
+/// The row of cards, filling `rect`. `moved` says how far the register is moved.
+pub fn knobs_ui(
+    ui: &mut Ui,
+    rect: Rect,
+    access: &dyn ControlAccess,
+    moved: &str,
+    input: &mut Meter,
+    output: &mut Meter,
+) {
     let gap = theme::GAP;
     let column = |left: f32, width: f32| Rect::from_min_size(pos2(left, rect.top()), vec2(width, rect.height()));
     let share = |range: egui::Rangef, of: f32| range.clamp(rect.width() * of);
@@ -31,10 +39,10 @@ pub fn knobs_ui(ui: &mut Ui, rect: Rect, access: &dyn ControlAccess, input: &mut
     for card in [input_rect, register_rect, likeness_rect, output_rect] {
         paint::card(ui, card);
     }
-    side_ui(ui, input_rect, "Input", input, false, [Control::InputGain, Control::Gate], access);
-    register_ui(ui, register_rect, access);
+    side_ui(ui, input_rect, "Input", input, false, [Parameter::InputGain, Parameter::Gate], access);
+    register_ui(ui, register_rect, moved, access);
     likeness_ui(ui, likeness_rect, access);
-    side_ui(ui, output_rect, "Output", output, true, [Control::Mix, Control::OutputGain], access);
+    side_ui(ui, output_rect, "Output", output, true, [Parameter::Mix, Parameter::OutputGain], access);
 }
 
 fn title(ui: &Ui, card: Rect, text: &str) -> Rect {
@@ -51,7 +59,7 @@ fn side_ui(
     name: &str,
     meter: &mut Meter,
     meter_right: bool,
-    controls: [Control; 2],
+    controls: [Parameter; 2],
     access: &dyn ControlAccess,
 ) {
     let body = title(ui, card, name);
@@ -73,15 +81,18 @@ fn side_ui(
     meter_ui(ui, meter_rect, name, meter, !meter_right);
 }
 
-fn register_ui(ui: &mut Ui, card: Rect, access: &dyn ControlAccess) {
-    let body = title(ui, card, "Register");
-    let switch = Rect::from_min_max(pos2(body.right() - 62.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
-    pair_ui(ui, body, [Control::Transpose, Control::Formant], access);
-    switch::toggle(ui, switch, Control::AutoRegister, access);
+fn register_ui(ui: &mut Ui, card: Rect, moved: &str, access: &dyn ControlAccess) {
+    let body = title(ui, card, Parameter::Register.spec().name);
+    let field = Rect::from_min_max(pos2(body.right() - 66.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
+    let words = Rect::from_min_size(pos2(body.left(), body.top() - 1.0), vec2(body.width(), 14.0));
+    paint::text_in(ui, words, Align2::RIGHT_CENTER, moved, theme::regular(11.0), theme::DIM);
+    let knobs = Rect::from_min_max(pos2(body.left(), words.bottom()), body.max);
+    pair_ui(ui, knobs, [Parameter::Transpose, Parameter::Formant], access);
+    switch::field(ui, field, Parameter::Register, access);
 }
 
 /// Two small knobs, one above the other.
-fn pair_ui(ui: &mut Ui, rect: Rect, controls: [Control; 2], access: &dyn ControlAccess) {
+fn pair_ui(ui: &mut Ui, rect: Rect, controls: [Parameter; 2], access: &dyn ControlAccess) {
     let half = rect.height() / 2.0;
     for (index, control) in controls.into_iter().enumerate() {
         let place = Rect::from_min_size(pos2(rect.left(), rect.top() + half * index as f32), vec2(rect.width(), half));
@@ -90,11 +101,11 @@ fn pair_ui(ui: &mut Ui, rect: Rect, controls: [Control; 2], access: &dyn Control
 }
 
 fn likeness_ui(ui: &mut Ui, card: Rect, access: &dyn ControlAccess) {
-    let body = title(ui, card, Control::Likeness.label());
+    let body = title(ui, card, Parameter::Likeness.spec().name);
     let scale = Rect::from_min_max(pos2(body.left(), body.bottom() - 16.0), body.max);
     let place = Rect::from_min_max(pos2(body.left(), card.top() + 26.0), pos2(body.right(), scale.top() + 12.0));
     let side = place.width().min(place.height());
-    knob::large(ui, Rect::from_center_size(place.center(), vec2(side, side)), Control::Likeness, access);
+    knob::large(ui, Rect::from_center_size(place.center(), vec2(side, side)), Parameter::Likeness, access);
     // The words stand under the two ends of the arc.
     let half = vec2((body.width() / 2.0 - 15.0).min(86.0), scale.height());
     let middle = scale.center();

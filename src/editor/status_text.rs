@@ -116,6 +116,23 @@ pub fn profile_explanation(profile: ProfileState) -> &'static str {
     }
 }
 
+/// How far the register is moved, in words; empty while it is not.
+pub fn register_text(reading: &Reading) -> String {
+    let st = reading.register_st;
+    if !st.is_finite() || st.abs() < 0.5 {
+        return String::new();
+    }
+    let way = if st > 0.0 { "up" } else { "down" };
+    let (octaves, rest) = ((st.abs() / 12.0).floor(), st.abs().round() % 12.0);
+    match (octaves as u32, rest as u32) {
+        (1, 0) => format!("one octave {way}"),
+        (2, 0) => format!("two octaves {way}"),
+        (octaves, 0) => format!("{octaves} octaves {way}"),
+        _ if st.abs().round() == 1.0 => format!("one semitone {way}"),
+        _ => format!("{:.0} semitones {way}", st.abs()),
+    }
+}
+
 /// A trouble in two sentences: what it is, and what helps.
 pub fn trouble_text(trouble: &Trouble) -> (String, String) {
     match trouble {

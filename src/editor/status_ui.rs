@@ -2,12 +2,13 @@
 
 use egui::{Align2, Color32, CornerRadius, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
-use super::control::{Control, ControlAccess};
+use super::control::ControlAccess;
 use super::meters_ui::progress;
 use super::model::{Action, EditorModel};
 use super::status_text::{self, Mood};
 use super::{device_ui, paint, switch, theme};
 use crate::bridge::telemetry::{ProfileState, Trouble};
+use crate::parameter::Parameter;
 
 /// Height of the header.
 pub const HEADER_HEIGHT: f32 = 40.0;
@@ -28,9 +29,9 @@ pub fn header_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     let bypass = Rect::from_min_size(pos2(rect.right() - 96.0, rect.center().y - 14.0), vec2(96.0, 28.0));
     bypass_ui(ui, bypass, access);
     let mode = Rect::from_min_size(pos2(bypass.left() - 10.0 - 132.0, bypass.top()), vec2(132.0, 28.0));
-    switch::choice(ui, mode, Control::LatencyMode, &["Live", "Mix"], access);
+    switch::choice(ui, mode, Parameter::LatencyMode, access);
     let label = Rect::from_min_max(pos2(mode.left() - 60.0, rect.top()), pos2(mode.left() - 8.0, rect.bottom()));
-    let label_text = Control::LatencyMode.label();
+    let label_text = Parameter::LatencyMode.spec().name;
     paint::text_in(ui, label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     // Which voice sounds, between the name and the switches.
@@ -45,10 +46,10 @@ pub fn header_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
 
 fn bypass_ui(ui: &mut Ui, rect: Rect, access: &dyn ControlAccess) {
     let response = ui.interact(rect, ui.scope_id().with("bypass"), Sense::click());
-    let on = access.normalized(Control::Bypass) >= 0.5;
-    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, Control::Bypass.label()));
+    let on = access.normalized(Parameter::Bypass) >= 0.5;
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, Parameter::Bypass.spec().name));
     if response.clicked() {
-        access.set_once(Control::Bypass, if on { 0.0 } else { 1.0 });
+        access.set_once(Parameter::Bypass, if on { 0.0 } else { 1.0 });
     }
     let (ground, colour) = match (on, response.hovered()) {
         (true, _) => (theme::ACCENT, theme::BACKGROUND),
@@ -59,11 +60,11 @@ fn bypass_ui(ui: &mut Ui, rect: Rect, access: &dyn ControlAccess) {
     paint::power(ui.painter(), pos2(rect.left() + 18.0, rect.center().y + 0.5), colour);
     let text_rect = Rect::from_min_max(pos2(rect.left() + 32.0, rect.top()), rect.max);
     let font = if on { theme::strong(12.0) } else { theme::regular(12.0) };
-    paint::text_in(ui, text_rect, Align2::LEFT_CENTER, Control::Bypass.label(), font, colour);
+    paint::text_in(ui, text_rect, Align2::LEFT_CENTER, Parameter::Bypass.spec().name, font, colour);
     if response.has_focus() {
         paint::focus_ring(ui.painter(), rect, theme::FIELD_RADIUS);
     }
-    response.on_hover_text(Control::Bypass.explanation());
+    response.on_hover_text(Parameter::Bypass.spec().explanation);
 }
 
 /// One message about something missing, with its remedy; several are leafed through.
@@ -117,20 +118,20 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     let profile = model.reading.profile;
 
     let late = Rect::from_min_max(pos2(inner.right() - 112.0, inner.top()), inner.max);
-    switch::choice(ui, late, Control::Fallback, &["Dry", "Silence"], access);
+    switch::choice(ui, late, Parameter::WhenLate, access);
     let late_label = Rect::from_min_max(pos2(late.left() - 46.0, inner.top()), pos2(late.left() - 8.0, inner.bottom()));
-    let label_text = Control::Fallback.label();
+    let label_text = Parameter::WhenLate.spec().name;
     paint::text_in(ui, late_label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     let title_rect = Rect::from_min_max(inner.min, pos2(inner.left() + 60.0, inner.bottom()));
     let title = paint::text_in(ui, title_rect, Align2::LEFT_CENTER, "Singer", theme::strong(13.0), theme::TEXT);
 
-    let width = switch::toggle_width(ui, Control::Watermark);
+    let width = switch::toggle_width(ui, Parameter::Watermark);
     let mark = Rect::from_min_max(
         pos2(late_label.left() - 10.0 - width, inner.top()),
         pos2(late_label.left() - 10.0, inner.bottom()),
     );
-    switch::toggle(ui, mark, Control::Watermark, access);
+    switch::toggle(ui, mark, Parameter::Watermark, access);
 
     let mut right = mark.left() - 8.0;
     let learn = |text| (text, "Learns this track's singer from what is sung from now on.", Action::LearnProfile);
@@ -177,7 +178,7 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
 /// The line at the bottom: what Coffre does, its delay, how often it was late, what it runs on.
 pub fn footer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn ControlAccess, actions: &mut Vec<Action>) {
     let reading = &model.reading;
-    let bypassed = access.normalized(Control::Bypass) >= 0.5;
+    let bypassed = access.normalized(Parameter::Bypass) >= 0.5;
     let (mood, headline) = status_text::headline(reading, bypassed);
     let colour = match mood {
         Mood::Good => theme::GOOD,
@@ -204,7 +205,7 @@ pub fn footer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
             actions.push(Action::ForgetLateHops);
         }
     }
-    if access.normalized(Control::Watermark) < 0.5 {
+    if access.normalized(Parameter::Watermark) < 0.5 {
         let tip = "What you hear carries no mark: nobody can check later that it was converted. The session keeps this choice.";
         left = part_ui(ui, rect, left, "Watermark off", true, theme::BAD, tip);
     }

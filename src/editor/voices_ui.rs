@@ -6,12 +6,13 @@ use egui::{WidgetInfo, pos2, vec2};
 
 use super::chosen_ui::{self, PortraitTexture};
 use super::clone_ui::ClonePanel;
-use super::control::{Control, ControlAccess};
+use super::control::ControlAccess;
 use super::model::{Action, EditorModel};
 use super::note::{midi_from_hz, note_name};
 use super::{knob, paint, switch, theme};
 use crate::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use crate::engine::VOICE_SLOTS;
+use crate::parameter::Parameter;
 
 /// Height of a row of the list.
 const ROW_HEIGHT: f32 = 62.0;
@@ -55,22 +56,22 @@ pub fn range_text(voice: &VoiceChoice) -> String {
 
 /// The slot that the voice parameter points at.
 pub fn present_slot(access: &dyn ControlAccess) -> usize {
-    access.step_index(Control::Voice).min(VOICE_SLOTS - 1)
+    access.step_index(Parameter::Voice).min(VOICE_SLOTS - 1)
 }
 
 /// The slot that the morph leads to.
 fn slot_b(access: &dyn ControlAccess) -> usize {
-    access.step_index(Control::VoiceB).min(VOICE_SLOTS - 1)
+    access.step_index(Parameter::VoiceB).min(VOICE_SLOTS - 1)
 }
 
 /// The voice that sounds, and the one that is morphed into it; `None` without any.
 pub fn sounding_text(model: &EditorModel, access: &dyn ControlAccess) -> Option<String> {
     let voices = [present_slot(access), slot_b(access)].map(|slot| model.slots[slot].as_ref());
-    let morph = access.normalized(Control::Morph);
+    let morph = access.normalized(Parameter::Morph);
     match voices {
         [a, Some(b)] if morph > 0.0 && a != Some(b) => {
             let a = a.map_or("You", |voice| voice.name.as_str());
-            Some(format!("{a} → {}, {}", b.name, access.present_text(Control::Morph)))
+            Some(format!("{a} → {}, {}", b.name, access.present_text(Parameter::Morph)))
         }
         [a, _] => a.map(|voice| voice.name.clone()),
     }
@@ -92,7 +93,7 @@ fn choose(voice: &VoiceRef, is_for_b: bool, model: &EditorModel, access: &dyn Co
         to.push(Action::PutVoice(slot, voice.clone()));
     }
     if slot != slot_b(access) {
-        access.set_once(Control::VoiceB, slot as f32 / (VOICE_SLOTS - 1) as f32);
+        access.set_once(Parameter::VoiceB, slot as f32 / (VOICE_SLOTS - 1) as f32);
     }
 }
 
@@ -406,7 +407,7 @@ fn slots_ui(
 
     let sides = Rect::from_min_max(pos2(rect.left(), rect.bottom() - SIDES_HEIGHT), rect.max);
     let dial = Rect::from_min_max(pos2(sides.right() - 60.0, sides.top()), sides.max);
-    knob::small(ui, dial, Control::Morph, access);
+    knob::small(ui, dial, Parameter::Morph, access);
     for (index, slot) in [present_slot(access), slot_b(access)].into_iter().enumerate() {
         let at = pos2(sides.left(), sides.top() + 9.0 + 31.0 * index as f32);
         let line = Rect::from_min_size(at, vec2(dial.left() - 6.0 - at.x, 27.0));
@@ -483,14 +484,14 @@ fn slot_text(slot: usize, voice: Option<&VoiceRef>, state: SlotState) -> (String
 
 fn slot_ui(ui: &mut Ui, rect: Rect, index: usize, is_for_b: bool, model: &EditorModel, access: &dyn ControlAccess) {
     let (slot, b) = (present_slot(access), slot_b(access));
-    let morphs = access.normalized(Control::Morph) > 0.0;
+    let morphs = access.normalized(Parameter::Morph) > 0.0;
     let content = model.slots[index].as_ref();
     let response = ui.interact(rect, ui.scope_id().with(("slot", index)), Sense::click());
     let chosen = index == slot;
     let spoken = format!("Slot {}: {}", index + 1, content.map_or("empty", |voice| voice.name.as_str()));
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &spoken));
     if response.clicked() && index != if is_for_b { b } else { slot } {
-        let control = if is_for_b { Control::VoiceB } else { Control::Voice };
+        let control = if is_for_b { Parameter::VoiceB } else { Parameter::Voice };
         access.set_once(control, index as f32 / (VOICE_SLOTS - 1) as f32);
     }
     let painter = ui.painter();

@@ -17,7 +17,7 @@ use nice_plug_egui::baseview::HandlerError;
 use nice_plug_egui::{EguiEditorState, EguiNiceSettings, Frame, Key, KeyCapture, NiceEguiApp, RepaintNotifier};
 
 use super::capture::{CAPTURE_SECONDS, SENTENCE_SECONDS, Track};
-use super::control::{Control, ControlAccess, tidy};
+use super::control::{ControlAccess, tidy};
 use super::dialog::{Chosen, Dialog};
 use super::host_window::{Editor, WindowThread};
 use super::listening::Listener;
@@ -30,6 +30,7 @@ use crate::bridge::session::{Request, VoiceRef};
 use crate::bridge::{self, Session, Telemetry};
 use crate::clone::improve::job::{ImproveJob, Stage as ImproveStage};
 use crate::clone::job::{CloneJob, Stage};
+use crate::parameter::Parameter;
 use crate::params::CoffreParams;
 
 /// Time between two pictures, in seconds: 30 per second are enough for meters and leave the machine to the audio.
@@ -110,7 +111,7 @@ pub struct EditorWindow {
     /// Way to the host while a window is open.
     host: Option<GuiContext>,
     /// The control whose gesture has begun and not ended.
-    gesture: Cell<Option<Control>>,
+    gesture: Cell<Option<Parameter>>,
     drawn: Option<Instant>,
     /// Size of the window when the drag at its corner began.
     resize_from: Option<egui::Vec2>,
@@ -338,21 +339,21 @@ macro_rules! with_param {
     ($window:expr, $control:expr, $param:ident => $body:expr) => {{
         let params = &$window.params;
         match $control {
-            Control::Voice => with_param!(@ params.voice, $param => $body),
-            Control::Transpose => with_param!(@ params.transpose, $param => $body),
-            Control::AutoRegister => with_param!(@ params.auto_register, $param => $body),
-            Control::Formant => with_param!(@ params.formant, $param => $body),
-            Control::Likeness => with_param!(@ params.likeness, $param => $body),
-            Control::VoiceB => with_param!(@ params.voice_b, $param => $body),
-            Control::Morph => with_param!(@ params.morph, $param => $body),
-            Control::Mix => with_param!(@ params.mix, $param => $body),
-            Control::InputGain => with_param!(@ params.input_gain, $param => $body),
-            Control::OutputGain => with_param!(@ params.output_gain, $param => $body),
-            Control::Gate => with_param!(@ params.gate, $param => $body),
-            Control::LatencyMode => with_param!(@ params.latency_mode, $param => $body),
-            Control::Fallback => with_param!(@ params.when_late, $param => $body),
-            Control::Watermark => with_param!(@ params.watermark, $param => $body),
-            Control::Bypass => with_param!(@ params.bypass, $param => $body),
+            Parameter::Voice => with_param!(@ params.voice, $param => $body),
+            Parameter::Transpose => with_param!(@ params.transpose, $param => $body),
+            Parameter::Register => with_param!(@ params.register, $param => $body),
+            Parameter::Formant => with_param!(@ params.formant, $param => $body),
+            Parameter::Likeness => with_param!(@ params.likeness, $param => $body),
+            Parameter::VoiceB => with_param!(@ params.voice_b, $param => $body),
+            Parameter::Morph => with_param!(@ params.morph, $param => $body),
+            Parameter::Mix => with_param!(@ params.mix, $param => $body),
+            Parameter::InputGain => with_param!(@ params.input_gain, $param => $body),
+            Parameter::OutputGain => with_param!(@ params.output_gain, $param => $body),
+            Parameter::Gate => with_param!(@ params.gate, $param => $body),
+            Parameter::LatencyMode => with_param!(@ params.latency_mode, $param => $body),
+            Parameter::WhenLate => with_param!(@ params.when_late, $param => $body),
+            Parameter::Watermark => with_param!(@ params.watermark, $param => $body),
+            Parameter::Bypass => with_param!(@ params.bypass, $param => $body),
         }
     }};
     (@ $field:expr, $param:ident => $body:expr) => {{
@@ -362,28 +363,28 @@ macro_rules! with_param {
 }
 
 impl ControlAccess for EditorWindow {
-    fn normalized(&self, control: Control) -> f32 {
+    fn normalized(&self, control: Parameter) -> f32 {
         with_param!(self, control, param => param.unmodulated_normalized_value())
     }
 
-    fn default_normalized(&self, control: Control) -> f32 {
+    fn default_normalized(&self, control: Parameter) -> f32 {
         with_param!(self, control, param => param.default_normalized_value())
     }
 
-    fn step_count(&self, control: Control) -> Option<usize> {
+    fn step_count(&self, control: Parameter) -> Option<usize> {
         with_param!(self, control, param => param.step_count())
     }
 
-    fn text(&self, control: Control, normalized: f32) -> String {
+    fn text(&self, control: Parameter, normalized: f32) -> String {
         tidy(&with_param!(self, control, param => param.normalized_value_to_string(normalized, true)))
     }
 
-    fn parse(&self, control: Control, text: &str) -> Option<f32> {
+    fn parse(&self, control: Parameter, text: &str) -> Option<f32> {
         let text = text.replace('−', "-");
         with_param!(self, control, param => param.string_to_normalized_value(&text)).filter(|value| value.is_finite())
     }
 
-    fn begin(&self, control: Control) {
+    fn begin(&self, control: Parameter) {
         let Some(host) = &self.host else { return };
         if let Some(open) = self.gesture.replace(Some(control)) {
             with_param!(self, open, param => host.param_setter().end_set_parameter(param));
@@ -391,12 +392,12 @@ impl ControlAccess for EditorWindow {
         with_param!(self, control, param => host.param_setter().begin_set_parameter(param));
     }
 
-    fn set(&self, control: Control, normalized: f32) {
+    fn set(&self, control: Parameter, normalized: f32) {
         let Some(host) = &self.host else { return };
         with_param!(self, control, param => host.param_setter().set_parameter_normalized(param, normalized));
     }
 
-    fn end(&self, control: Control) {
+    fn end(&self, control: Parameter) {
         let Some(host) = &self.host else { return };
         // A gesture that another one has ended already is not ended twice.
         if self.gesture.get() == Some(control) {

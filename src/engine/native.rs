@@ -30,7 +30,7 @@ use std::sync::Arc;
 use super::analysis::{Analyser, AnalysisFrame, content_look_ahead_frames};
 use super::content::{ContentEncoder, ContentFrame, PHONES};
 use super::profile::{LearnFrame, ProfileLearner, SourceProfile};
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, VOICE_SLOTS};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, RegisterMode, VOICE_SLOTS};
 use crate::onnx::{GraphError, Runtime};
 use crate::provenance::{EngineKind, Mark};
 use crate::voice::{Voice, VoiceId};
@@ -41,7 +41,7 @@ use filter::FilterDesigner;
 use gate::Gate;
 use mapping::{DIFFERENTIAL_LIKENESS, MapContent, MapFrame, MapParams, Mapper, Side, confidence_from_logp};
 use refine::{DELAY_HOPS, HEARD_HOPS, RefineGraph, Refiner};
-use register::{Register, distance_st, register_st};
+use register::{OctaveKeeper, Register, SungBand, distance_st, semitones_st};
 use synth::Synth;
 use track::Pitch;
 
@@ -85,6 +85,7 @@ pub struct NativeEngine {
     /// In live mode.
     corrector: Option<Corrector>,
     register: Register,
+    octaves: OctaveKeeper,
     gate: Gate,
     /// Probabilities of the phones in the newest frames, by hop.
     phones: Box<[[f32; PHONES]; PARAM_HOPS]>,
@@ -143,6 +144,7 @@ impl NativeEngine {
             refiner: (mode == Mode::Mix).then(|| Refiner::new(None)),
             corrector: (mode == Mode::Live).then(|| Corrector::new(None)),
             register: Register::default(),
+            octaves: OctaveKeeper::default(),
             gate: Gate::new(),
             phones: Box::new([[0.0; PHONES]; PARAM_HOPS]),
             gate_gains: [0.0; PARAM_HOPS],
@@ -289,23 +291,34 @@ impl NativeEngine {
         sides
     }
 
-    /// Semitones from source to output for the given parameters. Whole ones between two voices too: every place of a
-    /// morph is in the singer's key.
-    fn shift_st(&self, params: &HopParams) -> f32 {
-        if !params.auto_register {
-            return params.transpose_st;
-        }
+    /// Semitones by which the register moves at the given parameters, transpose left out. `f0_hz` is the source's.
+    fn register_st(&mut self, params: &HopParams, f0_hz: f32) -> f32 {
         let source_hz = self.profile().median_f0_hz;
-        let a_hz = self.voice(params.voice_slot).map(|voice| voice.median_f0_hz());
-        let register = match self.morph(params) {
-            None => a_hz.map_or(0.0, |hz| register_st(distance_st(source_hz, hz))),
-            Some((b, morph)) => {
-                let a_st = a_hz.map_or(0.0, |hz| distance_st(source_hz, hz));
-                let b_st = distance_st(source_hz, b.median_f0_hz());
-                register_st(if morph >= 1.0 { b_st } else { a_st + morph * (b_st - a_st) })
+        let a = self.voice(params.voice_slot);
+        let b = self.morph(params);
+        let distance = |voice: &Arc<Voice>| distance_st(source_hz, voice.median_f0_hz());
+        let band = |voice: &Arc<Voice>| SungBand::new(distance(voice), voice.manifest().is_sung());
+        match params.register {
+            RegisterMode::Off => 0.0,
+            // Whole ones between two voices too.
+            RegisterMode::Semitones => semitones_st(match b {
+                None => a.map_or(0.0, distance),
+                Some((b, morph)) if morph >= 1.0 => distance(b),
+                Some((b, morph)) => {
+                    let a_st = a.map_or(0.0, distance);
+                    a_st + morph * (distance(b) - a_st)
+                }
+            }),
+            RegisterMode::Octaves => {
+                let from = a.map_or(SungBand::OWN, band);
+                let band = b.map_or(from, |(b, morph)| from.towards(band(b), morph));
+                let choice =
+                    [params.voice_slot, params.voice_b_slot].map(|slot| self.voice(slot).map(|voice| voice.id()));
+                // Nothing is known of a singer who was not learned: the song stays where it is.
+                let is_known = !Arc::ptr_eq(self.profile(), &SourceProfile::population());
+                self.octaves.next(choice, is_known.then_some(band), f0_hz)
             }
-        };
-        register + params.transpose_st
+        }
     }
 
     /// Puts the voices of the frame that is heard now into the mapper, and takes the mark of the leading one. Returns how
@@ -455,6 +468,7 @@ impl Engine for NativeEngine {
             corrector.reset();
         }
         self.register.reset();
+        self.octaves.reset();
         self.gate = Gate::new();
         self.phones.fill([0.0; PHONES]);
         self.gate_gains = [0.0; PARAM_HOPS];
@@ -481,7 +495,8 @@ impl Engine for NativeEngine {
 
         // Pitch and level belong to the frame that was analysed now.
         let params = self.params_at(self.frame.centre);
-        let ratio = self.register.next(self.frame.f0_hz, self.shift_st(&params));
+        let register_st = self.register_st(&params, self.frame.f0_hz);
+        let ratio = self.register.next(self.frame.f0_hz, register_st + params.transpose_st);
         self.gate_gains[self.hops % PARAM_HOPS] = self.gate.next(self.frame.rms, params.gate_db);
         self.synth.push_audio(&clean);
         self.synth.push_pitch(Pitch { f0_hz: self.frame.f0_hz, ratio });
@@ -516,6 +531,7 @@ impl Engine for NativeEngine {
             f0_output_hz: self.frame.f0_hz * ratio,
             confidence: confidence.unwrap_or(0.0),
             profile_progress: self.progress(),
+            register_st,
         })
     }
 }

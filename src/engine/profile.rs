@@ -10,7 +10,7 @@ use super::native::bands::{ENV_BANDS, centre_hz};
 use crate::voice::bank::{Bank, BankFrame, KEY_LEN};
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use crate::voice::package::{Package, PackageWriter};
-use crate::voice::{Kind, Manifest, MeanShapes, VoiceError};
+use crate::voice::{Delivery, Kind, Manifest, MeanShapes, VoiceError};
 
 /// Voiced frames that make a profile: 20 s.
 pub const VOICED_FRAMES: usize = 2_000;
@@ -97,6 +97,7 @@ impl SourceProfile {
             consent: None,
             median_f0_hz: self.median_f0_hz,
             range_hz: self.range_hz,
+            delivery: Delivery::default(),
             bandwidth_hz: self.bandwidth_hz,
             voiced_seconds: self.voiced_seconds,
             previous_ids: Vec::new(),
@@ -220,6 +221,20 @@ const F0_BINS: usize = 256;
 const F0_FLOOR_HZ: f32 = 40.0;
 const F0_BINS_PER_OCTAVE: f32 = 48.0;
 
+/// Frames between two readings of the F0 that are compared to tell song from speech: 180 ms, one turn of a usual
+/// vibrato, after which a held note is back where it was.
+const HELD_FRAMES: usize = 18;
+
+/// Readings closer than this count as held, in octaves: half a semitone.
+const HELD_OCTAVES: f32 = 0.5 / 12.0;
+
+/// From this share of held readings on it is song. Of 40 speakers of the speech set half stay below 0.24 and 36 below
+/// 0.65 (few seconds each, by an independent tracker); five singers of single notes have 0.76 to 0.97.
+const SUNG_SHARE: f32 = 0.65;
+
+/// Fewest readings to judge from.
+const LEAST_READINGS: usize = 500;
+
 /// Running statistics of one speaker: shapes, keys, F0, loudness. Used for singers and for voices alike.
 #[derive(Clone, Debug)]
 pub struct SpeakerStatistics {
@@ -231,6 +246,12 @@ pub struct SpeakerStatistics {
     keys: usize,
     loudness_sum: f64,
     f0_histogram: Box<[u32; F0_BINS]>,
+    /// F0 of the newest frames, and how many of them are voiced without a break.
+    latest_f0_hz: [f32; HELD_FRAMES],
+    voiced_run: usize,
+    /// Readings of the F0 that were compared, and those that were held.
+    readings: usize,
+    held: usize,
 }
 
 impl SpeakerStatistics {
@@ -244,6 +265,10 @@ impl SpeakerStatistics {
             keys: 0,
             loudness_sum: 0.0,
             f0_histogram: Box::new([0; F0_BINS]),
+            latest_f0_hz: [0.0; HELD_FRAMES],
+            voiced_run: 0,
+            readings: 0,
+            held: 0,
         }
     }
 
@@ -256,6 +281,7 @@ impl SpeakerStatistics {
         self.keys = 0;
         self.loudness_sum = 0.0;
         self.f0_histogram.fill(0);
+        (self.voiced_run, self.readings, self.held) = (0, 0, 0);
     }
 
     /// Voiced frames so far.
@@ -273,6 +299,7 @@ impl SpeakerStatistics {
     pub fn push(&mut self, f0_hz: f32, loudness: f32, shape: &[f32; ENV_BANDS], key: Option<&[f32; KEY_LEN]>) {
         let class = usize::from(f0_hz <= 0.0);
         self.count[class] += 1;
+        self.compare(f0_hz);
         for (band, &value) in shape.iter().enumerate() {
             self.shape_sum[class][band] += f64::from(value);
             self.power_sum[band] += f64::from(value.min(30.0)).exp();
@@ -288,6 +315,27 @@ impl SpeakerStatistics {
             let bin = bin.clamp(0.0, (F0_BINS - 1) as f32) as usize;
             self.f0_histogram[bin] += 1;
         }
+    }
+
+    /// Compares a frame's F0 with that of a vibrato's turn before.
+    fn compare(&mut self, f0_hz: f32) {
+        if f0_hz <= 0.0 {
+            self.voiced_run = 0;
+            return;
+        }
+        let place = self.voiced_run % HELD_FRAMES;
+        if self.voiced_run >= HELD_FRAMES {
+            self.readings += 1;
+            self.held += usize::from((f0_hz / self.latest_f0_hz[place]).log2().abs() < HELD_OCTAVES);
+        }
+        self.latest_f0_hz[place] = f0_hz;
+        self.voiced_run += 1;
+    }
+
+    /// Whether what was heard is sung or spoken: song holds its notes. Spoken where too little was heard.
+    pub fn delivery(&self) -> Delivery {
+        let is_sung = self.readings >= LEAST_READINGS && self.held as f32 >= SUNG_SHARE * self.readings as f32;
+        if is_sung { Delivery::Sung } else { Delivery::Spoken }
     }
 
     /// Mean shapes of voiced and unvoiced frames. Without unvoiced frames the voiced mean stands for both.
@@ -393,6 +441,24 @@ mod tests {
         assert!((130.0..200.0).contains(&population.median_f0_hz), "{}", population.median_f0_hz);
         assert!(population.bank.len() >= 2_000 && !population.content_space.is_empty());
         assert!((6_000.0..=8_000.0).contains(&population.bandwidth_hz));
+    }
+
+    #[test]
+    fn song_is_told_from_speech_by_its_held_notes() {
+        let heard = |f0_hz: &dyn Fn(f32) -> f32| {
+            let mut statistics = SpeakerStatistics::new();
+            for frame in 0..1_000 {
+                let f0_hz = if frame % 100 < 10 { 0.0 } else { f0_hz(frame as f32 / 100.0) };
+                statistics.push(f0_hz, 0.0, &[0.0; ENV_BANDS], None);
+            }
+            statistics.delivery()
+        };
+        // A new note every second, with vibrato; and a voice that rises and falls by five semitones a second.
+        let vibrato = |t: f32| 0.6 * (std::f32::consts::TAU * 5.5 * t).sin();
+        let song = |t: f32| 220.0 * ((t.floor() * 5.0 % 12.0 + vibrato(t)) / 12.0).exp2();
+        let speech = |t: f32| 120.0 * (4.0 * (std::f32::consts::TAU * 0.8 * t).sin() / 12.0).exp2();
+        assert_eq!((heard(&song), heard(&speech)), (Delivery::Sung, Delivery::Spoken));
+        assert_eq!(SpeakerStatistics::new().delivery(), Delivery::Spoken);
     }
 
     #[test]

@@ -37,9 +37,9 @@ use track::{F0History, Unvoiced};
 use super::f0::{F0_DELAY_HOPS, F0Tracker, lag_frames};
 use super::native::NativeEngine;
 use super::native::gate::Gate;
-use super::native::register::{distance_st, register_st};
+use super::native::register::{OctaveKeeper, SungBand, distance_st, semitones_st};
 use super::profile::SourceProfile;
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, VOICE_SLOTS};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, RegisterMode, VOICE_SLOTS};
 use crate::dsp::decimator::{DECIMATION, DECIMATOR_DELAY_LEN, Decimator};
 use crate::onnx::{GraphError, Runtime};
 use crate::provenance::Mark;
@@ -98,6 +98,9 @@ pub struct RvcEngine {
     low: Vec<f32>,
     /// By hop modulo their length, at least a window.
     params: Vec<HopParams>,
+    /// Octaves in semitones, by hop as the parameters.
+    octaves_st: Vec<f32>,
+    octaves: OctaveKeeper,
     gate_gains: Vec<f32>,
     gate_gain: f32,
     hops: usize,
@@ -113,6 +116,8 @@ pub struct RvcEngine {
     mark: Option<Mark>,
     /// Median F0 of the singer, in Hz.
     source_median_hz: f32,
+    /// Whether that was learned.
+    is_source_known: bool,
     /// Listens beside the conversion while the singer is being learned; this engine needs only the median itself, but a
     /// profile is the singer's for both engines.
     listener: Option<Box<NativeEngine>>,
@@ -154,6 +159,8 @@ impl RvcEngine {
             input: Vec::new(),
             low: Vec::new(),
             params: vec![HopParams::default(); window + 1],
+            octaves_st: vec![0.0; window + 1],
+            octaves: OctaveKeeper::default(),
             gate_gains: vec![0.0; window + 1],
             gate_gain: 0.0,
             hops: 0,
@@ -163,6 +170,7 @@ impl RvcEngine {
             failure: None,
             mark: None,
             source_median_hz: SourceProfile::population().median_f0_hz,
+            is_source_known: false,
             listener: None,
             is_learning: false,
             unheard_len: 0,
@@ -178,11 +186,35 @@ impl RvcEngine {
         self.listener = Some(listener);
     }
 
-    /// Semitones from the singer's register to that of the voice in a slot; 0 when nobody knows the voice's.
-    fn register_st(&self, slot: usize) -> f32 {
+    /// Semitones from the singer's median to that of the voice in a slot; `None` when nobody knows the voice's.
+    fn distance_st(&self, slot: usize) -> Option<f32> {
         let ready = self.slots.get(slot).and_then(Option::as_ref);
         let target = ready.and_then(|ready| ready.loaded.voice.manifest().register_hz());
-        target.map_or(0.0, |target| register_st(distance_st(self.source_median_hz, target)))
+        target.map(|target| distance_st(self.source_median_hz, target))
+    }
+
+    /// Octaves of the newest hop, in semitones.
+    fn next_octaves_st(&mut self, slot: usize, f0_hz: f32) -> f32 {
+        let voice = self.slots.get(slot).and_then(Option::as_ref).map(|ready| &ready.loaded.voice);
+        let is_sung = voice.is_some_and(|voice| voice.manifest().is_sung());
+        let choice = [voice.map(|voice| voice.id()), None];
+        let distance = self.distance_st(slot).filter(|_| self.is_source_known);
+        self.octaves.next(choice, distance.map(|distance| SungBand::new(distance, is_sung)), f0_hz)
+    }
+
+    /// Semitones that the parameters of a hop ask for, with the register of the voice that is heard.
+    fn shift_st(&self, hop: i64, heard_slot: usize) -> f32 {
+        let params = self.params_of(hop);
+        params.transpose_st + self.register_st(hop, heard_slot)
+    }
+
+    /// How far the register moves, in semitones.
+    fn register_st(&self, hop: i64, heard_slot: usize) -> f32 {
+        match self.params_of(hop).register {
+            RegisterMode::Off => 0.0,
+            RegisterMode::Semitones => self.distance_st(heard_slot).map_or(0.0, semitones_st),
+            RegisterMode::Octaves => self.octaves_st[self.place_of(hop)],
+        }
     }
 
     /// Loads a voice into a slot.
@@ -213,9 +245,14 @@ impl RvcEngine {
     }
 
     fn params_of(&self, hop: i64) -> &HopParams {
+        &self.params[self.place_of(hop)]
+    }
+
+    /// Where the parameters of a hop lie; of the nearest one that is kept.
+    fn place_of(&self, hop: i64) -> usize {
         let oldest = self.hops as i64 - self.params.len() as i64;
         let hop = hop.max(oldest).clamp(0, (self.hops as i64 - 1).max(0));
-        &self.params[hop as usize % self.params.len()]
+        hop as usize % self.params.len()
     }
 
     fn gate_of(&self, hop: i64) -> f32 {
@@ -240,9 +277,8 @@ impl RvcEngine {
             line.replace(&mut f0_hz);
             self.heard_f0_hz.copy_from_slice(&f0_hz[window - decoded + GUARD..][..geometry.block]);
         }
-        let register = self.register_st(heard.voice_slot);
         for (n, f0_hz) in f0_hz.iter_mut().enumerate() {
-            *f0_hz *= (shift_st(self.params_of(start + n as i64), register) / 12.0).exp2();
+            *f0_hz *= (self.shift_st(start + n as i64, heard.voice_slot) / 12.0).exp2();
         }
         if self.options.unvoiced == Unvoiced::Interpolated {
             track::interpolate(&mut f0_hz);
@@ -340,6 +376,7 @@ impl Engine for RvcEngine {
     }
 
     fn set_profile(&mut self, profile: Option<Arc<SourceProfile>>) {
+        self.is_source_known = profile.is_some();
         self.source_median_hz = profile.unwrap_or_else(SourceProfile::population).median_f0_hz;
     }
 
@@ -393,6 +430,8 @@ impl Engine for RvcEngine {
         self.gate_gains.fill(0.0);
         self.gate_gain = 0.0;
         self.params.fill(HopParams::default());
+        self.octaves_st.fill(0.0);
+        self.octaves.reset();
         for (line, len) in [(&mut self.input, HOP_LEN), (&mut self.low, LOW_HOP_LEN)] {
             line.clear();
             line.resize((window + 1) * len, 0.0);
@@ -420,6 +459,7 @@ impl Engine for RvcEngine {
         let rms = (crate::dsp::dot(&clean, &clean) / HOP_LEN as f32).sqrt();
         let place = self.hops % self.params.len();
         self.params[place] = *params;
+        self.octaves_st[place] = self.next_octaves_st(params.voice_slot, f0.f0_hz);
         self.gate_gains[place] = self.gate.next(rms, params.gate_db);
         self.hops += 1;
 
@@ -434,8 +474,9 @@ impl Engine for RvcEngine {
         // RMVPE is asked once per block, so what it says is shown as it is heard.
         let f0_hz = if self.pitch.is_some() { self.heard_f0_hz[part] } else { f0.f0_hz };
         self.report.f0_source_hz = f0_hz;
-        let shift = shift_st(params, self.register_st(params.voice_slot));
-        self.report.f0_output_hz = f0_hz * (shift / 12.0).exp2();
+        let newest = self.hops as i64 - 1;
+        self.report.f0_output_hz = f0_hz * (self.shift_st(newest, params.voice_slot) / 12.0).exp2();
+        self.report.register_st = self.register_st(newest, params.voice_slot);
         self.report.confidence = 1.0;
         self.report.profile_progress = self.listen(params, &clean);
         match &self.failure {
@@ -446,11 +487,6 @@ impl Engine for RvcEngine {
             }
         }
     }
-}
-
-/// Semitones that a hop's parameters ask for.
-fn shift_st(params: &HopParams, register: f32) -> f32 {
-    params.transpose_st + if params.auto_register { register } else { 0.0 }
 }
 
 impl RvcEngine {

@@ -18,7 +18,7 @@ pub use error::ImportError;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{ENGINE_RVC, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion, Kind, UNKNOWN_RANGE_HZ};
+use super::manifest::{Delivery, ENGINE_RVC, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion, Kind, UNKNOWN_RANGE_HZ};
 use super::rvc::{ForeignGraph, Generator, RvcVoice};
 use super::{Manifest, Voice, VoiceId};
 
@@ -121,6 +121,7 @@ fn manifest(name: String, voice: &RvcVoice) -> Manifest {
         consent: None,
         median_f0_hz: 220.0,
         range_hz: UNKNOWN_RANGE_HZ,
+        delivery: Delivery::Sung,
         bandwidth_hz: (rate as f32 / 2.0).clamp(1_000.0, 48_000.0),
         voiced_seconds: 0.0,
         previous_ids: Vec::new(),

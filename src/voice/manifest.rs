@@ -13,7 +13,7 @@ use super::VoiceError;
 pub const FORMAT_MAJOR: u32 = 1;
 
 /// Minor format version that this Coffre writes. A higher one in a file is read, its additions are ignored.
-pub const FORMAT_MINOR: u32 = 3;
+pub const FORMAT_MINOR: u32 = 4;
 
 /// Name of the embedded engine.
 pub const ENGINE_NATIVE: &str = "native";
@@ -123,6 +123,25 @@ pub enum ConsentGround {
     LicensedData,
 }
 
+/// How the recordings behind a voice's pitch were delivered. A voice that is known from speech sings higher than it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Spoken.
+    #[default]
+    Spoken,
+    /// Sung.
+    Sung,
+}
+
+impl Delivery {
+    /// The default, which is left out of a manifest.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_spoken(&self) -> bool {
+        *self == Self::Spoken
+    }
+}
+
 /// Whose voice it is and on what ground it may be used. Absent means: origin unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
@@ -187,6 +206,9 @@ pub struct Manifest {
     pub median_f0_hz: f32,
     /// 5th and 95th percentile of the F0, in Hz.
     pub range_hz: [f32; 2],
+    /// Whether median and range are of speech or of song; absent means speech.
+    #[serde(default, skip_serializing_if = "Delivery::is_spoken")]
+    pub delivery: Delivery,
     /// Highest frequency with real signal in the recordings, in Hz.
     pub bandwidth_hz: f32,
     /// Seconds of voiced audio behind the statistics.
@@ -211,6 +233,11 @@ impl Manifest {
         let is_placeholder =
             self.engine == ENGINE_RVC && self.voiced_seconds == 0.0 && self.range_hz == UNKNOWN_RANGE_HZ;
         (!is_placeholder).then_some(self.median_f0_hz)
+    }
+
+    /// Whether the pitch statistics are those of song.
+    pub fn is_sung(&self) -> bool {
+        self.delivery == Delivery::Sung
     }
 }
 

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use coffre::bridge::session::{SlotState, VoiceChoice, VoiceRef};
 use coffre::bridge::telemetry::{ProfileState, Reading, RunState, Trouble};
-use coffre::editor::control::{Control, ControlAccess, tidy};
+use coffre::editor::control::{ControlAccess, tidy};
 use coffre::editor::model::{Action, EditorModel};
 use coffre::editor::note::hz_from_midi;
 use coffre::editor::trace::PitchPoint;
 use coffre::editor::{EditorView, editor_ui, theme};
+use coffre::parameter::{Domain, Parameter};
 use egui::{Event, FullOutput, Modifiers, Pos2, RawInput, Rect, Vec2};
 
 use crate::raster::{Picture, Textures};
@@ -18,76 +19,68 @@ use crate::raster::{Picture, Textures};
 /// What a view did to a parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deed {
-    Begin(Control),
-    Set(Control, f32),
-    End(Control),
+    Begin(Parameter),
+    Set(Parameter, f32),
+    End(Parameter),
 }
 
 /// Parameters with Coffre's ranges, kept in a map.
 #[derive(Default)]
 pub struct Controls {
-    pub values: RefCell<HashMap<Control, f32>>,
+    pub values: RefCell<HashMap<Parameter, f32>>,
     pub deeds: RefCell<Vec<Deed>>,
 }
 
 /// Lowest, highest, default and unit of the plain value.
-fn range(control: Control) -> (f32, f32, f32, &'static str) {
-    match control {
-        Control::Voice => (1.0, 16.0, 1.0, ""),
-        Control::VoiceB => (1.0, 16.0, 2.0, ""),
-        Control::Morph => (0.0, 100.0, 0.0, " %"),
-        Control::Transpose => (-24.0, 24.0, 0.0, " st"),
-        Control::Formant => (-6.0, 6.0, 0.0, " st"),
-        Control::Likeness => (0.0, 100.0, 60.0, " %"),
-        Control::Mix => (0.0, 100.0, 100.0, " %"),
-        Control::InputGain | Control::OutputGain => (-24.0, 24.0, 0.0, " dB"),
-        Control::Gate => (-100.0, -20.0, -60.0, " dB"),
-        Control::AutoRegister | Control::Watermark => (0.0, 1.0, 1.0, ""),
-        Control::LatencyMode | Control::Fallback | Control::Bypass => (0.0, 1.0, 0.0, ""),
+fn range(control: Parameter) -> (f32, f32, f32, &'static str) {
+    match control.spec().domain {
+        Domain::Slot { default } => (1.0, 16.0, default as f32 + 1.0, ""),
+        Domain::Number(number) => (number.low, number.high, number.default, number.unit),
+        Domain::Choice(words) => (0.0, words.len() as f32 - 1.0, 0.0, ""),
+        Domain::Switch { default } => (0.0, 1.0, f32::from(u8::from(default)), ""),
     }
 }
 
 impl ControlAccess for Controls {
-    fn normalized(&self, control: Control) -> f32 {
+    fn normalized(&self, control: Parameter) -> f32 {
         self.values.borrow().get(&control).copied().unwrap_or_else(|| self.default_normalized(control))
     }
 
-    fn default_normalized(&self, control: Control) -> f32 {
+    fn default_normalized(&self, control: Parameter) -> f32 {
         let (low, high, default, _) = range(control);
         (default - low) / (high - low)
     }
 
-    fn step_count(&self, control: Control) -> Option<usize> {
-        match control {
-            Control::Voice | Control::VoiceB => Some(15),
-            Control::AutoRegister | Control::Watermark | Control::LatencyMode | Control::Fallback | Control::Bypass => {
-                Some(1)
-            }
-            _ => None,
+    fn step_count(&self, control: Parameter) -> Option<usize> {
+        match control.spec().domain {
+            Domain::Slot { .. } => Some(15),
+            Domain::Choice(words) => Some(words.len() - 1),
+            Domain::Switch { .. } => Some(1),
+            Domain::Number(_) => None,
         }
     }
 
-    fn text(&self, control: Control, normalized: f32) -> String {
+    fn text(&self, control: Parameter, normalized: f32) -> String {
         let (low, high, _, unit) = range(control);
         let value = low + (high - low) * normalized;
-        let digits = usize::from(!matches!(control, Control::Likeness | Control::Mix | Control::Morph)) * 2;
+        let digits = usize::from(!matches!(control, Parameter::Likeness | Parameter::Mix | Parameter::Morph)) * 2;
         let digits =
-            if matches!(control, Control::Gate | Control::InputGain | Control::OutputGain) { 1 } else { digits };
+            if matches!(control, Parameter::Gate | Parameter::InputGain | Parameter::OutputGain) { 1 } else { digits };
         tidy(&format!("{value:.digits$}{unit}"))
     }
 
-    fn parse(&self, control: Control, text: &str) -> Option<f32> {
+    fn parse(&self, control: Parameter, text: &str) -> Option<f32> {
         let (low, high, _, unit) = range(control);
         let text = text.replace('−', "-");
         let value: f32 = text.trim_end_matches(unit.trim()).trim().parse().ok()?;
         Some((value - low) / (high - low))
     }
 
-    fn begin(&self, control: Control) {
+    fn begin(&self, control: Parameter) {
         self.deeds.borrow_mut().push(Deed::Begin(control));
     }
 
-    fn set(&self, control: Control, normalized: f32) {
+    fn set(&self, control: Parameter, normalized: f32) {
         self.deeds.borrow_mut().push(Deed::Set(control, normalized));
         let value = match self.step_count(control) {
             Some(steps) => (normalized * steps as f32).round() / steps as f32,
@@ -96,7 +89,7 @@ impl ControlAccess for Controls {
         self.values.borrow_mut().insert(control, value);
     }
 
-    fn end(&self, control: Control) {
+    fn end(&self, control: Parameter) {
         self.deeds.borrow_mut().push(Deed::End(control));
     }
 }

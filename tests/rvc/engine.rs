@@ -9,7 +9,7 @@ use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::engine::stream::HostStream;
-use coffre::engine::{Engine, HOP_LEN, HopParams, Mode};
+use coffre::engine::{Engine, HOP_LEN, HopParams, Mode, RegisterMode};
 use coffre::onnx::model::{Attribute, Dim, GraphWriter};
 use coffre::onnx::{Graph, Runtime, Settings};
 use coffre::voice::import::import_rvc;
@@ -150,7 +150,10 @@ fn options_and_parameters_act() {
 #[test]
 fn auto_register_acts_where_the_register_of_the_voice_is_known() {
     let input = song(100 * HOP_LEN);
-    let (on, off) = (HopParams::default(), HopParams { auto_register: false, ..HopParams::default() });
+    let (on, off) = (
+        HopParams { register: RegisterMode::Semitones, ..HopParams::default() },
+        HopParams { register: RegisterMode::Off, ..HopParams::default() },
+    );
     let render = |engine: &mut RvcEngine, params: &HopParams| {
         engine.reset();
         let mut ratio = 0.0;

@@ -7,7 +7,7 @@ use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::rvc::loaded::Foundations;
 use coffre::engine::rvc::rmvpe::{self, PitchLine, Rmvpe};
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
-use coffre::engine::{Engine, HOP_LEN, HopParams, HopReport, Mode};
+use coffre::engine::{Engine, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::onnx::{Graph, GraphError, Runtime, Settings};
 use coffre::voice::foundation::Foundation;
 
@@ -45,7 +45,7 @@ fn tone(from_hz: f32, to_hz: f32, step: usize, len: usize) -> Vec<f32> {
 }
 
 fn run(engine: &mut RvcEngine, input: &[f32]) -> (Vec<f32>, Vec<HopReport>) {
-    let params = HopParams { auto_register: false, transpose_st: 12.0, ..HopParams::default() };
+    let params = HopParams { register: RegisterMode::Off, transpose_st: 12.0, ..HopParams::default() };
     let mut output = vec![0.0; input.len()];
     let hops = input.chunks_exact(HOP_LEN).zip(output.chunks_exact_mut(HOP_LEN));
     let reports = hops.map(|(input, output)| engine.process_hop(&params, input, output).expect("no failure")).collect();

@@ -24,7 +24,7 @@ use crate::clone::{CloneOptions, voice_from_features};
 use crate::engine::content::{ContentEncoder, PHONES};
 use crate::engine::native::refine::{RefineGraph, VOICE_LEN, describe};
 use crate::engine::profile::SourceProfile;
-use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode};
+use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode, RegisterMode};
 use crate::onnx::Runtime;
 use crate::voice::{Adaptation, Library, MeanShapes, Voice};
 
@@ -292,7 +292,7 @@ fn params(transpose_st: f32, likeness: f32) -> HopParams {
     HopParams {
         transpose_st,
         likeness,
-        auto_register: false,
+        register: RegisterMode::Off,
         gate_db: -100.0,
         is_marked: false,
         ..HopParams::default()

@@ -74,6 +74,7 @@ fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Arc<Voice> {
         consent: None,
         median_f0_hz: 120.0,
         range_hz: [80.0, 200.0],
+        delivery: crate::voice::Delivery::default(),
         bandwidth_hz,
         voiced_seconds: 6.0,
         previous_ids: Vec::new(),
