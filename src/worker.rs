@@ -77,6 +77,8 @@ enum Message {
     HopFailed(String),
     /// Hops work again.
     HopsWork,
+    /// The engine does less than it could, and why; `None` = all of it works again.
+    Degraded(Option<String>),
     /// A profile was learned.
     Learned(Box<SourceProfile>),
     /// Something that the worker has no time to drop.

@@ -115,7 +115,6 @@ fn no_model_makes_it_panic() {
             load: value,
             input_peak: value,
             output_peak: value,
-            confidence: value,
             profile: ProfileState::Learning(value),
             ..Reading::default()
         };

@@ -204,3 +204,18 @@ fn a_graph_with_another_look_ahead_is_not_asked() {
     let trouble = engine.trouble().map(|error| error.to_string()).unwrap_or_default();
     assert!(trouble.contains("5 frames"), "{trouble:?}");
 }
+
+#[test]
+fn a_content_graph_that_fails_in_the_midst_of_a_song_is_named() {
+    let graph = std::fs::read(tree("tests/data/content_loud.onnx")).expect("test data");
+    let content = ContentEncoder::from_graph(runtime(), &graph).expect("it fits");
+    let mut engine = engine(Mode::Live, Some(content));
+    run(&mut engine, &[0.0; 48_000]);
+    assert!(engine.trouble().is_none(), "{:?}", engine.trouble());
+    let (sound, _) = run(&mut engine, &vowel(48_000, |_| 200.0));
+    let trouble = engine.trouble().expect("the voice is louder than the graph bears").to_string();
+    assert!(trouble.contains("content"), "{trouble}");
+    assert!(sound.iter().all(|sample| sample.is_finite()) && sound.iter().any(|sample| sample.abs() > 0.01));
+    engine.reset();
+    assert!(engine.trouble().is_none());
+}

@@ -377,6 +377,35 @@ fn a_failing_engine_is_named_while_it_fails() {
 }
 
 #[test]
+fn an_engine_that_does_less_than_it_could_is_named_while_it_does() {
+    let degraded = |rig: &Rig| {
+        rig.telemetry.troubles().into_iter().find_map(|trouble| match trouble {
+            Trouble::Degraded { reason } => Some(reason),
+            _ => None,
+        })
+    };
+    let mut rig = rig();
+    rig.behaviour.is_degraded.store(true, Ordering::SeqCst);
+    let output = render(&mut rig, &[0.5; 9_600], &Controls::default());
+    assert_eq!(output.last(), Some(&-0.5), "it goes on");
+    wait_for("the reason", || degraded(&rig).is_some_and(|reason| reason.contains("half of it is gone")));
+    rig.behaviour.is_degraded.store(false, Ordering::SeqCst);
+    render(&mut rig, &[0.5; 9_600], &Controls::default());
+    wait_for("the end of the trouble", || degraded(&rig).is_none());
+}
+
+#[test]
+fn a_track_that_sends_no_numbers_is_told_so() {
+    let mut rig = rig();
+    let mut input = [0.5; 9_600];
+    input[100..105].fill(f32::NAN);
+    render(&mut rig, &input, &Controls::default());
+    wait_for("the count", || rig.telemetry.troubles().contains(&Trouble::BadInput { samples: 5 }));
+    // Gone at the next look without new ones.
+    wait_for("the end of the trouble", || rig.telemetry.troubles().is_empty());
+}
+
+#[test]
 fn a_panicking_engine_is_replaced_three_times_and_then_stopped() {
     let mut rig = rig();
     for turn in 1..=3 {

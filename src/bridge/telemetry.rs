@@ -111,10 +111,15 @@ pub enum Trouble {
         /// Why.
         reason: String,
     },
-    /// The host runs at another rate or with longer blocks than it announced.
-    Host {
-        /// The finding.
+    /// A graph of the engine fails: the voice sounds less like the target meanwhile.
+    Degraded {
+        /// Which graph, and the runtime's own words.
         reason: String,
+    },
+    /// The track sends samples that are no numbers.
+    BadInput {
+        /// So many since the plugin exists.
+        samples: u64,
     },
 }
 
@@ -139,12 +144,8 @@ pub struct Reading {
     pub output_peak: f32,
     /// Root mean square of the latest output blocks, linear.
     pub output_rms: f32,
-    /// Confidence in the content features, in `0.0..=1.0`.
-    pub confidence: f32,
     /// How far the register is moved, in semitones, transpose left out.
     pub register_st: f32,
-    /// Non-finite samples replaced so far.
-    pub bad_samples: u64,
     /// The source profile.
     pub profile: ProfileState,
 }
@@ -169,7 +170,6 @@ pub struct Telemetry {
     input_rms: AtomicF32,
     output_peak: AtomicF32,
     output_rms: AtomicF32,
-    confidence: AtomicF32,
     register_st: AtomicF32,
     bad_samples: AtomicU64,
     is_learning: AtomicBool,
@@ -195,7 +195,6 @@ impl Default for Telemetry {
             input_rms: AtomicF32::new(0.0),
             output_peak: AtomicF32::new(0.0),
             output_rms: AtomicF32::new(0.0),
-            confidence: AtomicF32::new(0.0),
             register_st: AtomicF32::new(0.0),
             bad_samples: AtomicU64::new(0),
             is_learning: AtomicBool::new(false),
@@ -221,9 +220,7 @@ impl Telemetry {
             input_rms: self.input_rms.load(Ordering::Relaxed),
             output_peak: self.output_peak.swap(0.0, Ordering::Relaxed),
             output_rms: self.output_rms.load(Ordering::Relaxed),
-            confidence: self.confidence.load(Ordering::Relaxed),
             register_st: self.register_st.load(Ordering::Relaxed),
-            bad_samples: self.bad_samples.load(Ordering::Relaxed),
             profile: if self.is_learned.load(Ordering::Relaxed) {
                 ProfileState::Learned
             } else if self.is_learning.load(Ordering::Relaxed) {
@@ -301,7 +298,8 @@ impl Telemetry {
             | Trouble::FoundationMissing { slot, .. } => 2 + slot,
             Trouble::Profile { .. } => 101,
             Trouble::Origin { .. } => 102,
-            Trouble::Host { .. } => 103,
+            Trouble::Degraded { .. } => 1,
+            Trouble::BadInput { .. } => 103,
         });
     }
 
@@ -328,6 +326,11 @@ impl Telemetry {
         }
     }
 
+    /// Non-finite samples replaced so far. [worker-thread]
+    pub fn bad_samples(&self) -> u64 {
+        self.bad_samples.load(Ordering::Relaxed)
+    }
+
     /// Publishes levels: peaks are held until read. [audio-thread]
     pub fn set_levels(&self, input: (f32, f32), output: (f32, f32)) {
         self.input_peak.fetch_max(input.0, Ordering::Relaxed);
@@ -342,7 +345,6 @@ impl Telemetry {
         let packed = u64::from(report.f0_source_hz.to_bits()) << 32 | u64::from(report.f0_output_hz.to_bits());
         self.f0_history[(hop % F0_HISTORY_LEN as u64) as usize].store(packed, Ordering::Relaxed);
         self.f0_hops.store(hop + 1, Ordering::Release);
-        self.confidence.store(report.confidence, Ordering::Relaxed);
         self.register_st.store(report.register_st, Ordering::Relaxed);
         self.profile_progress.store(report.profile_progress, Ordering::Relaxed);
         let smoothed = self.load.load(Ordering::Relaxed);

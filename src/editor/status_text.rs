@@ -166,9 +166,14 @@ pub fn trouble_text(trouble: &Trouble) -> (String, String) {
             format!("The origin of “{name}” could not be kept."),
             format!("The voice stays marked “origin unknown”. ({reason})"),
         ),
-        Trouble::Host { reason } => {
-            ("The host does something unusual.".to_owned(), format!("Coffre goes on. ({reason})"))
-        }
+        Trouble::Degraded { reason } => (
+            "Part of the conversion does not work: the voice sounds less like the target.".to_owned(),
+            format!("Stop and play again; if it happens again, run “coffre doctor”. ({reason})"),
+        ),
+        Trouble::BadInput { samples } => (
+            format!("The track sends broken sound: {samples} samples were no numbers and became silence."),
+            "Look for the plugin before Coffre on this track that makes them.".to_owned(),
+        ),
     }
 }
 
@@ -235,7 +240,8 @@ mod tests {
             Trouble::Stopped { reason: "boom".into() },
             Trouble::Profile { reason: "cut short".into() },
             Trouble::Origin { name: "Alto".into(), reason: "disk full".into() },
-            Trouble::Host { reason: "rate".into() },
+            Trouble::Degraded { reason: "the graph `refine` failed".into() },
+            Trouble::BadInput { samples: 3 },
         ];
         for trouble in troubles {
             let (what, remedy) = trouble_text(&trouble);

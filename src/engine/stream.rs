@@ -111,6 +111,11 @@ impl HostStream {
         Latency::new(self.host_rate, self.engine.tail_len(), 0).stream() as usize
     }
 
+    /// The engine, to ask it something.
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
     /// The engine, for voices and profiles.
     pub fn engine_mut(&mut self) -> &mut dyn Engine {
         self.engine.as_mut()

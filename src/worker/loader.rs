@@ -37,6 +37,8 @@ pub(super) struct Loader<'a> {
     /// The backend's [`Backend::device_version`] when things were loaded.
     device_version: u32,
     is_learning: bool,
+    /// Non-finite samples at the last look.
+    bad_samples: u64,
     /// The session's version that was applied last.
     seen: Option<u64>,
     slots: [Option<VoiceRef>; VOICE_SLOTS],
@@ -68,6 +70,7 @@ impl<'a> Loader<'a> {
             watched: Instant::now(),
             device_version: 0,
             is_learning: false,
+            bad_samples: 0,
             seen: None,
             slots: Default::default(),
             profile_version: 0,
@@ -103,6 +106,7 @@ impl<'a> Loader<'a> {
             }
             self.follow_device();
             self.tell_device();
+            self.tell_bad_samples();
         }
         // Only the newest link counts: hosts activate several times while they load a plugin.
         let mut newest = None;
@@ -114,6 +118,11 @@ impl<'a> Loader<'a> {
                 Message::EngineLost(reason) => self.replace_engine(&reason),
                 Message::HopFailed(reason) => self.set_stopped_trouble(Some(reason)),
                 Message::HopsWork => self.set_stopped_trouble(None),
+                Message::Degraded(reason) => {
+                    let trouble = reason.map(|reason| Trouble::Degraded { reason });
+                    let is_old = |trouble: &Trouble| matches!(trouble, Trouble::Degraded { .. });
+                    self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
+                }
                 Message::Learned(profile) => self.keep(*profile),
                 Message::Retired(_) => {}
             }
@@ -198,6 +207,15 @@ impl<'a> Loader<'a> {
         {
             self.telemetry.set_device(&device);
         }
+    }
+
+    /// Says while it lasts that the track sends what is no sound.
+    fn tell_bad_samples(&mut self) {
+        let count = self.telemetry.bad_samples();
+        let new = count.wrapping_sub(std::mem::replace(&mut self.bad_samples, count));
+        let is_old = |trouble: &Trouble| matches!(trouble, Trouble::BadInput { .. });
+        let trouble = (new > 0).then_some(Trouble::BadInput { samples: count });
+        self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
     }
 
     fn look_for_voices(&mut self) {

@@ -42,6 +42,8 @@ pub(super) struct Runner {
     tap: Option<CaptureTap>,
     has_given_up: bool,
     is_failing: bool,
+    /// Why the engine does less than it could, as the loader was told.
+    degraded: Option<String>,
     epoch: u32,
     /// Whether the start of this epoch was seen; until then there is no place for samples.
     has_started: bool,
@@ -81,6 +83,7 @@ impl Runner {
             tap: None,
             has_given_up: false,
             is_failing: false,
+            degraded: None,
             epoch: 0,
             has_started: false,
             taken: 0,
@@ -308,8 +311,22 @@ impl Runner {
         let is_fault = result.is_err();
         self.report(result, seconds * ENGINE_RATE as f32 / HOP_LEN as f32);
         self.publish(is_fault);
+        self.tell_degraded();
         self.take_learned();
         true
+    }
+
+    /// Tells the loader when the engine begins to do less than it could, or ends doing so.
+    fn tell_degraded(&mut self) {
+        let trouble = self.stream.as_ref().and_then(|stream| stream.engine().trouble());
+        if trouble.is_none() && self.degraded.is_none() {
+            return;
+        }
+        let trouble = trouble.map(|trouble| trouble.to_string());
+        if trouble != self.degraded {
+            self.degraded.clone_from(&trouble);
+            self.tell(Message::Degraded(trouble));
+        }
     }
 
     fn publish(&mut self, is_fault: bool) {
@@ -363,6 +380,9 @@ impl Runner {
     }
 
     fn retire_engine(&mut self) {
+        if self.degraded.take().is_some() {
+            self.tell(Message::Degraded(None));
+        }
         if let Some(stream) = self.stream.take() {
             self.tell(Message::Retired(Box::new(stream.into_engine())));
             // What the old engine was fed is gone with it: a new epoch has to begin.

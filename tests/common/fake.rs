@@ -47,6 +47,8 @@ pub struct Behaviour {
     pub is_hanging: AtomicBool,
     /// Times that a device was chosen.
     pub device_choices: AtomicU64,
+    /// The engine says that it does less than it could.
+    pub is_degraded: AtomicBool,
     /// The output is the input upside down, so that it is told from the dry signal.
     pub is_inverting: AtomicBool,
 }
@@ -89,6 +91,11 @@ impl Engine for FakeEngine {
 
     fn expect_unheard(&mut self, len: usize) {
         self.unheard_len = len;
+    }
+
+    fn trouble(&self) -> Option<EngineError> {
+        let is_degraded = self.behaviour.is_degraded.load(Ordering::SeqCst);
+        is_degraded.then(|| EngineError::Graph { graph: "fake", reason: "half of it is gone".to_owned() })
     }
 
     fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError> {

@@ -4,6 +4,7 @@ All have the contract of models/content.onnx. The weights are random but seeded,
   content_random.onnx   answers, and content_random.json holds the answers as NumPy computes them
   content_nan.onnx      gives NaN once a band is below -100
   content_failing.onnx  fails inside the runtime once a band is above 100
+  content_loud.onnx     fails inside the runtime once a band is above 1, as it is in the frames of a voice
   content_endless.onnx  loops for hours
   content_nokey.onnx    has no output `key`
   content_phones.onnx   names 39 phones
@@ -75,6 +76,13 @@ build("content_failing.onnx", mel="picked", extra=[
     h.make_node("Gather", ["mel", "row_i"], ["row_g"], axis=0),
     h.make_node("Reshape", ["row_g", "mel_shape"], ["picked"]),
 ], extra_init=[const("hundred", np.array(100, np.int64)), const("mel_shape", np.array([1, 1, 80], np.int64))])
+build("content_loud.onnx", mel="picked", extra=[
+    h.make_node("ReduceMax", ["mel"], ["most"], axes=[0, 1, 2], keepdims=0),
+    h.make_node("Relu", ["most"], ["most_p"]),
+    h.make_node("Cast", ["most_p"], ["row_i"], to=T.INT64),
+    h.make_node("Gather", ["mel", "row_i"], ["row_g"], axis=0),
+    h.make_node("Reshape", ["row_g", "mel_shape"], ["picked"]),
+], extra_init=[const("mel_shape", np.array([1, 1, 80], np.int64))])
 body = h.make_graph(
     [h.make_node("Identity", ["go"], ["go_out"]), h.make_node("Sin", ["x"], ["x_out"])], "body",
     [h.make_tensor_value_info("i", T.INT64, []), h.make_tensor_value_info("go", T.BOOL, []), value("x", [1, 1, 80])],

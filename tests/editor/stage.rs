@@ -242,7 +242,6 @@ pub fn lively() -> EditorModel {
             load: 0.14,
             input_peak: 0.31,
             output_peak: 0.42,
-            confidence: 0.9,
             profile: ProfileState::Learning(0.6),
             ..Reading::default()
         },
