@@ -39,7 +39,13 @@ pub enum Mode {
     Mix,
 }
 
-/// Which of the engines. They differ in delay, so a plugin instance runs one of them at a time.
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Live, Self::Mix];
+}
+
+/// Which of the engines. They differ in delay, so a plugin instance runs one of them at a time. A new one joins here, with
+/// its word and its row in [`EngineId::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum EngineId {
     /// The embedded one: [`native`].
@@ -47,6 +53,27 @@ pub enum EngineId {
     Native,
     /// The one of RVC voices: [`rvc`].
     Rvc,
+}
+
+impl EngineId {
+    /// All of them, with the words by which voice files and saved sessions name them.
+    pub const ALL: [(Self, &'static str); 2] =
+        [(Self::Native, crate::voice::manifest::ENGINE_NATIVE), (Self::Rvc, crate::voice::manifest::ENGINE_RVC)];
+
+    /// Its place in [`EngineId::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its word in voice files and saved sessions.
+    pub fn word(self) -> &'static str {
+        Self::ALL[self.index()].1
+    }
+
+    /// The engine with this word; `None` for one that this Coffre does not know.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(engine, known)| (known == word).then_some(engine))
+    }
 }
 
 /// What an engine is built for. Latency and slack follow from it.
@@ -58,10 +85,45 @@ pub struct Setup {
     pub mode: Mode,
 }
 
+impl Setup {
+    /// How many there are.
+    pub const COUNT: usize = EngineId::ALL.len() * Mode::ALL.len();
+
+    /// The setup at a place, in `0..COUNT`.
+    pub fn at(index: usize) -> Self {
+        let modes = Mode::ALL.len();
+        Self { engine: EngineId::ALL[index / modes].0, mode: Mode::ALL[index % modes] }
+    }
+
+    /// Its place: [`Setup::at`] of it is this one.
+    pub fn index(self) -> usize {
+        self.engine.index() * Mode::ALL.len() + self.mode as usize
+    }
+}
+
 impl From<Mode> for Setup {
     /// The embedded engine in a mode.
     fn from(mode: Mode) -> Self {
         Self { engine: EngineId::Native, mode }
+    }
+}
+
+/// A voice with everything loaded that its engine needs, so that no hop waits for it.
+#[derive(Clone, Debug)]
+pub enum Prepared {
+    /// For the native engine.
+    Native(Arc<crate::voice::Voice>),
+    /// For the engine of RVC voices.
+    Rvc(Arc<rvc::loaded::Loaded>),
+}
+
+impl Prepared {
+    /// The engine that takes it.
+    pub fn engine(&self) -> EngineId {
+        match self {
+            Self::Native(_) => EngineId::Native,
+            Self::Rvc(_) => EngineId::Rvc,
+        }
     }
 }
 
@@ -156,11 +218,9 @@ pub trait Engine: Send {
     /// Samples after the end of the input until the output is silent, at [`ENGINE_RATE`], latency included.
     fn tail_len(&self) -> usize;
 
-    /// Puts a voice into a slot, or empties it. The voice of a sounding slot is crossfaded.
-    fn set_voice(&mut self, slot: usize, voice: Option<Arc<crate::voice::Voice>>);
-
-    /// Puts in an RVC voice with everything loaded, so that a hop does not wait for it. Other engines ignore it.
-    fn set_rvc_voice(&mut self, _slot: usize, _voice: Arc<rvc::loaded::Loaded>) {}
+    /// Puts a voice into a slot, or empties it; a voice of another engine empties it too. The voice of a sounding slot is
+    /// crossfaded.
+    fn put(&mut self, slot: usize, voice: Option<Prepared>);
 
     /// The next `len` samples of output are not heard: an engine that computes in large portions may leave them out.
     /// Holds until the next reset.
@@ -223,7 +283,7 @@ impl Engine for IdentityEngine {
         self.latency_len
     }
 
-    fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<crate::voice::Voice>>) {}
+    fn put(&mut self, _slot: usize, _voice: Option<Prepared>) {}
 
     fn reset(&mut self) {
         self.line.iter_mut().for_each(|sample| *sample = 0.0);
@@ -240,5 +300,21 @@ impl Engine for IdentityEngine {
             *out = self.line.pop_front().unwrap_or(0.0);
         }
         Ok(HopReport::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_has_its_place_and_its_word() {
+        for (place, (engine, word)) in EngineId::ALL.into_iter().enumerate() {
+            assert_eq!((engine.index(), engine.word(), EngineId::from_word(word)), (place, word, Some(engine)));
+        }
+        assert_eq!(EngineId::from_word("a later one"), None);
+        for place in 0..Setup::COUNT {
+            assert_eq!(Setup::at(place).index(), place);
+        }
     }
 }

@@ -33,6 +33,7 @@
 //! | [`engine`] | trait `Engine`, analysis, F0, retrieval, profile, latency, resampling, the native engine | caller's |
 //! | [`dsp`] | transforms, windows, decimation | caller's |
 //! | [`onnx`] | the only module that names `ort`: loading, sessions, watchdog | worker, loader |
+//! | [`loading`] | opens the graphs that a voice needs besides its file | loader, command line |
 //! | [`voice`] | voice files and the library | loader, main |
 //! | [`clone`](mod@clone) | recordings in, voice file out | background |
 //! | [`parameter`] | the table of parameters: ids, ranges, words | any |
@@ -63,6 +64,7 @@ pub mod dsp;
 #[cfg(feature = "plugin")]
 pub mod editor;
 pub mod engine;
+pub mod loading;
 pub mod onnx;
 pub mod parameter;
 #[cfg(feature = "plugin")]

@@ -118,7 +118,7 @@ impl Coffre {
             SlotNeed::Nothing => EngineId::Native,
             SlotNeed::Engine(engine) => engine,
             // Its delay stays, so that a session keeps its alignment while a voice is missing.
-            SlotNeed::Unusable => EngineId::Rvc,
+            SlotNeed::Unusable(engine) => engine,
         };
         Setup { engine, mode: self.params.mode() }
     }
@@ -145,8 +145,8 @@ impl Coffre {
 fn obstacle(need: SlotNeed, engine: EngineId) -> Option<Obstacle> {
     match need {
         SlotNeed::Engine(needed) if needed != engine => Some(Obstacle::OtherEngine),
-        SlotNeed::Unusable if engine == EngineId::Native => Some(Obstacle::OtherEngine),
-        SlotNeed::Unusable => Some(Obstacle::NoVoice),
+        SlotNeed::Unusable(needed) if needed != engine => Some(Obstacle::OtherEngine),
+        SlotNeed::Unusable(_) => Some(Obstacle::NoVoice),
         SlotNeed::Nothing | SlotNeed::Engine(_) => None,
     }
 }

@@ -21,33 +21,13 @@ use crate::bridge::capture::CaptureTap;
 use crate::bridge::link::{AudioEnd, LinkConfig, WorkerEnd, link};
 use crate::bridge::{RunState, Session, Telemetry};
 use crate::engine::profile::SourceProfile;
-use crate::engine::rvc::loaded::Loaded;
-use crate::engine::{Engine, EngineId, Mode, Setup};
-use crate::voice::Voice;
+use crate::engine::{Engine, Prepared, Setup};
 
-pub use backend::{Backend, VoiceProblem};
+pub use crate::loading::VoiceProblem;
+pub use backend::Backend;
 
 /// Longest time that ending an instance may take when a thread does not answer.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(1_000);
-
-/// A voice as its engine takes it.
-#[derive(Clone, Debug)]
-pub enum Prepared {
-    /// For the native engine.
-    Native(Arc<Voice>),
-    /// For the engine of RVC voices.
-    Rvc(Arc<Loaded>),
-}
-
-impl Prepared {
-    /// The engine that takes it.
-    fn engine(&self) -> EngineId {
-        match self {
-            Self::Native(_) => EngineId::Native,
-            Self::Rvc(_) => EngineId::Rvc,
-        }
-    }
-}
 
 /// What the loader tells the worker.
 enum Command {
@@ -96,14 +76,6 @@ pub struct Delays {
     pub compute_len: usize,
 }
 
-/// All that an engine can be built for.
-const SETUPS: [Setup; 4] = [
-    Setup { engine: EngineId::Native, mode: Mode::Live },
-    Setup { engine: EngineId::Native, mode: Mode::Mix },
-    Setup { engine: EngineId::Rvc, mode: Mode::Live },
-    Setup { engine: EngineId::Rvc, mode: Mode::Mix },
-];
-
 #[derive(Debug, Default)]
 struct Flags {
     stop: AtomicBool,
@@ -115,8 +87,8 @@ struct Flags {
 pub struct Instance {
     session: Arc<Session>,
     telemetry: Arc<Telemetry>,
-    /// By engine and mode: native live and mix, RVC live and mix.
-    delays: [Delays; 4],
+    /// By [`Setup::index`].
+    delays: [Delays; Setup::COUNT],
     flags: Arc<Flags>,
     messages: Sender<Message>,
     loader: Option<JoinHandle<()>>,
@@ -135,7 +107,7 @@ impl Instance {
         ending::register(&flags);
         let (messages, inbox): (_, Receiver<Message>) = channel();
         let (commands, command_inbox) = channel();
-        let delays = SETUPS.map(|setup| backend.delays(setup));
+        let delays = std::array::from_fn(|place| backend.delays(Setup::at(place)));
 
         // The worker needs the loader's handle to wake it and the loader the worker's: the loader waits for a message
         // first, so it is started first and learns the worker by channel.
@@ -165,7 +137,7 @@ impl Instance {
 
     /// Times of an engine; known before it is built.
     pub fn delays(&self, setup: Setup) -> Delays {
-        self.delays[SETUPS.iter().position(|known| *known == setup).unwrap_or(0)]
+        self.delays[setup.index()]
     }
 
     /// The session of this instance.

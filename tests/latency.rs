@@ -70,7 +70,7 @@ fn parameters_act_on_the_audio_that_entered_with_them() {
         fn tail_len(&self) -> usize {
             0
         }
-        fn set_voice(&mut self, _: usize, _: Option<std::sync::Arc<coffre::voice::Voice>>) {}
+        fn put(&mut self, _: usize, _: Option<coffre::engine::Prepared>) {}
         fn reset(&mut self) {}
         fn process_hop(
             &mut self,

@@ -10,14 +10,16 @@ use std::path::Path;
 ///
 /// Beyond the drawing: `params` makes the audio path's `Controls`, `onnx` flushes denormals, and the `worker` asks
 /// `onnx` for the runtime to say why there is none.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("plugin", &["audio", "bridge", "editor", "engine", "params", "worker"]),
+    ("parameter", &["engine"]),
+    ("loading", &["engine", "onnx", "voice"]),
     ("standalone", &["plugin"]),
-    ("params", &["audio", "bridge", "engine"]),
-    ("editor", &["bridge", "clone", "engine", "params", "voice"]),
+    ("params", &["audio", "bridge", "engine", "parameter"]),
+    ("editor", &["bridge", "clone", "engine", "parameter", "params", "voice"]),
     ("audio", &["bridge", "engine"]),
     ("bridge", &["engine", "voice"]),
-    ("worker", &["bridge", "engine", "onnx", "settings", "voice"]),
+    ("worker", &["bridge", "engine", "loading", "onnx", "settings", "voice"]),
     ("engine", &["dsp", "onnx", "provenance", "voice"]),
     ("clone", &["audio_file", "dsp", "engine", "onnx", "voice"]),
     ("onnx", &["dsp"]),
@@ -33,9 +35,9 @@ const ONLY_ITEMS: [(&str, &str, &[&str]); 6] = [
     ("audio", "engine", &["HopParams"]),
     ("bridge", "engine", &["EngineId", "HopParams", "HopReport", "Setup", "VOICE_SLOTS"]),
     ("bridge", "voice", &["ConsentGround"]),
-    ("editor", "engine", &["VOICE_SLOTS"]),
+    ("editor", "engine", &["EngineId", "VOICE_SLOTS"]),
     ("params", "audio", &["Controls", "Fallback"]),
-    ("params", "engine", &["HopParams", "Mode", "VOICE_SLOTS"]),
+    ("params", "engine", &["HopParams", "Mode", "RegisterMode", "VOICE_SLOTS"]),
 ];
 
 /// Reads a download on a thread of its own, which alone can be given up when nothing comes any more.

@@ -88,7 +88,7 @@ fn no_command_opens_a_socket_or_leaves_a_file() {
         &["voices"],
         &["models", "list"],
         &["inspect", vocal],
-        &["convert", vocal, "-o", "out.wav", "--mode", "mix"],
+        &["convert", vocal, "-o", "out.wav", "--voice", "Quartz", "--mode", "mix"],
         &["verify", "out.wav"],
         &["clone", vocal, "--name", "Somebody", "--consent", "own", "-o", "somebody.coffre"],
         &["bench", "--seconds", "2"],

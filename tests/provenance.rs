@@ -1,16 +1,13 @@
 //! The watermark from end to end: what goes in comes out, after what happens to files, and silence and time stay as they
 //! are.
 
-use std::sync::Arc;
-
 use coffre::engine::resample::Resampler;
 use coffre::engine::stream::HostStream;
-use coffre::engine::{Engine, EngineError, HOP_LEN, HopParams, HopReport, IdentityEngine};
+use coffre::engine::{Engine, EngineError, HOP_LEN, HopParams, HopReport, IdentityEngine, Prepared};
 use coffre::provenance::detect::{Finding, detect};
 use coffre::provenance::evidence::{DETECT_RATE, Levels};
 use coffre::provenance::pattern::{self, Pattern};
 use coffre::provenance::{Embedder, EngineKind, Mark};
-use coffre::voice::Voice;
 use nice_assert_no_alloc::assert_no_alloc;
 
 // With `alloccheck` the framework has put it there.
@@ -197,7 +194,7 @@ impl Engine for Marking {
         self.0.tail_len()
     }
 
-    fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<Voice>>) {}
+    fn put(&mut self, _slot: usize, _voice: Option<Prepared>) {}
 
     fn mark(&self) -> Option<Mark> {
         self.1.then_some(MARK)

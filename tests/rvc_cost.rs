@@ -60,7 +60,8 @@ impl Place {
         let voice = import_rvc(checkpoint, None).expect("a voice");
         let bytes = Voice::write_rvc(voice.manifest().clone(), voice.rvc().expect("of RVC")).expect("writable");
         std::fs::write(folder.path().join("voice.coffre"), &bytes).expect("written");
-        let voice = VoiceRef { name: voice.name().to_owned(), id: VoiceId::of(&bytes).to_string(), is_rvc: true };
+        let voice =
+            VoiceRef { name: voice.name().to_owned(), id: VoiceId::of(&bytes).to_string(), engine: EngineId::Rvc };
         Self { folder, voice, import: begin.elapsed() }
     }
 

@@ -77,7 +77,7 @@ impl Place {
         let bytes = Voice::write_rvc(manifest, voice.rvc().expect("of RVC")).expect("writable");
         let path = self.folder.join("voices").join(format!("{name}.coffre"));
         std::fs::write(&path, &bytes).expect("written");
-        (path, json!({ "name": name, "id": VoiceId::of(&bytes).to_string(), "is_rvc": true }))
+        (path, json!({ "name": name, "id": VoiceId::of(&bytes).to_string(), "engine": "rvc" }))
     }
 
     fn small(&self) -> (PathBuf, Value) {
@@ -293,7 +293,7 @@ fn a_restored_session_has_its_delay_at_once_and_sounds_the_same() {
 
     // A state that is wrong about the kind is put right by the file, with a restart.
     let mut lie = voice.clone();
-    lie["is_rvc"] = json!(false);
+    lie["engine"] = json!("native");
     let mut third = host_with(&[&lie]);
     third.set("Voice", "2");
     third.activate(RATE, 512);

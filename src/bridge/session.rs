@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
@@ -22,28 +22,53 @@ const MAX_NAME: usize = 200;
 
 /// A voice as a session names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SavedVoice", into = "SavedVoice")]
 pub struct VoiceRef {
     /// Display name, so that a missing voice can be named.
-    #[serde(default)]
     pub name: String,
     /// SHA-256 of the voice file in hexadecimal; finds the voice wherever it lies.
-    #[serde(default)]
     pub id: String,
-    /// Whether it needs the engine of RVC voices. Saved, because the latency depends on it and the host asks for that
-    /// before the file can be looked at; the file's own word replaces it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_rvc: bool,
+    /// The engine that converts to it. Saved, because the latency depends on it and the host asks for that before the
+    /// file can be looked at; the file's own word replaces it.
+    pub engine: EngineId,
 }
 
 impl VoiceRef {
-    /// The engine that converts to it.
-    pub fn engine(&self) -> EngineId {
-        if self.is_rvc { EngineId::Rvc } else { EngineId::Native }
-    }
-
     /// Whether both name the same file.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.id) == (&other.name, &other.id)
+    }
+}
+
+/// [`VoiceRef`] as saved sessions hold it.
+#[derive(Serialize, Deserialize)]
+struct SavedVoice {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    id: String,
+    /// [`EngineId::word`]; absent means the embedded one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
+    /// How sessions named the engine when there were two.
+    #[serde(default, skip_serializing)]
+    is_rvc: bool,
+}
+
+impl From<SavedVoice> for VoiceRef {
+    fn from(saved: SavedVoice) -> Self {
+        let SavedVoice { name, id, engine, is_rvc } = saved;
+        let former = if is_rvc { EngineId::Rvc } else { EngineId::Native };
+        // The file corrects a word that is not known.
+        Self { name, id, engine: engine.and_then(|word| EngineId::from_word(&word)).unwrap_or(former) }
+    }
+}
+
+impl From<VoiceRef> for SavedVoice {
+    fn from(voice: VoiceRef) -> Self {
+        let VoiceRef { name, id, engine } = voice;
+        let engine = (engine != EngineId::default()).then(|| engine.word().to_owned());
+        Self { name, id, engine, is_rvc: false }
     }
 }
 
@@ -54,8 +79,8 @@ pub enum SlotNeed {
     Nothing,
     /// This engine.
     Engine(EngineId),
-    /// An RVC voice that cannot sound: see the troubles. No engine stands in for it.
-    Unusable,
+    /// This engine, for a voice that cannot sound: see the troubles. No other engine stands in for it.
+    Unusable(EngineId),
 }
 
 /// What is known about a slot.
@@ -139,8 +164,8 @@ pub struct Session {
     tables: Mutex<Tables>,
     /// Grows with each change the loader has to see.
     version: AtomicU64,
-    /// By slot two bits: see [`need_bits`].
-    needs: AtomicU32,
+    /// By slot four bits: see [`need_code`].
+    needs: AtomicU64,
     loader: OnceLock<Thread>,
 }
 
@@ -202,7 +227,7 @@ impl Session {
     /// Corrects which engine the voice of a slot needs, unless the voice was changed meanwhile; gives the corrected
     /// name. [worker-thread]
     pub fn set_slot_engine(&self, slot: usize, voice: &VoiceRef, engine: EngineId) -> VoiceRef {
-        let corrected = VoiceRef { is_rvc: engine == EngineId::Rvc, ..voice.clone() };
+        let corrected = VoiceRef { engine, ..voice.clone() };
         let mut tables = self.tables();
         if let Some(Some(held)) = tables.slots.get_mut(slot)
             && held == voice
@@ -218,12 +243,8 @@ impl Session {
         if slot >= VOICE_SLOTS {
             return SlotNeed::Nothing;
         }
-        match self.needs.load(Ordering::Relaxed) >> (2 * slot) & 3 {
-            0 => SlotNeed::Nothing,
-            1 => SlotNeed::Engine(EngineId::Native),
-            2 => SlotNeed::Engine(EngineId::Rvc),
-            _ => SlotNeed::Unusable,
-        }
+        let code = self.needs.load(Ordering::Relaxed) >> (NEED_BITS * slot) & NEED_MASK;
+        need_of(code)
     }
 
     /// The learned source profile in its file form; empty = none. [main-thread]
@@ -333,7 +354,7 @@ impl Session {
 
     fn publish_needs(&self, tables: &Tables) {
         let slots = tables.slots.iter().zip(&tables.states).enumerate();
-        let needs = slots.map(|(slot, (voice, state))| need_bits(voice.as_ref(), *state) << (2 * slot));
+        let needs = slots.map(|(slot, (voice, state))| need_code(voice.as_ref(), *state) << (NEED_BITS * slot));
         self.needs.store(needs.fold(0, |all, bits| all | bits), Ordering::Relaxed);
     }
 
@@ -350,14 +371,24 @@ impl Session {
     }
 }
 
-/// The two bits of a slot.
-fn need_bits(voice: Option<&VoiceRef>, state: SlotState) -> u32 {
-    match voice.map(VoiceRef::engine) {
-        None => 0,
-        Some(EngineId::Native) => 1,
-        Some(EngineId::Rvc) if state == SlotState::Missing => 3,
-        Some(EngineId::Rvc) => 2,
-    }
+/// Bits of a slot in the word of needs; sixteen slots fill it.
+const NEED_BITS: usize = 4;
+const NEED_MASK: u64 = (1 << NEED_BITS) - 1;
+const _: () = assert!(NEED_BITS * VOICE_SLOTS <= 64 && 2 * EngineId::ALL.len() < 1 << NEED_BITS);
+
+/// The bits of a slot: 0 = nothing, then two codes for each engine, the second for a voice that cannot sound.
+fn need_code(voice: Option<&VoiceRef>, state: SlotState) -> u64 {
+    let Some(engine) = voice.map(|voice| voice.engine) else { return 0 };
+    // Without its voice the embedded engine still converts register and formants.
+    let is_unusable = engine != EngineId::Native && state == SlotState::Missing;
+    1 + 2 * engine.index() as u64 + u64::from(is_unusable)
+}
+
+/// What a slot's bits mean.
+fn need_of(code: u64) -> SlotNeed {
+    let Some(place) = code.checked_sub(1) else { return SlotNeed::Nothing };
+    let engine = EngineId::ALL.get(place as usize / 2).map_or(EngineId::Native, |(engine, _)| *engine);
+    if place.is_multiple_of(2) { SlotNeed::Engine(engine) } else { SlotNeed::Unusable(engine) }
 }
 
 fn shortened(mut voice: VoiceRef) -> VoiceRef {
@@ -390,19 +421,19 @@ mod tests {
     #[test]
     fn the_audio_thread_sees_what_a_slot_needs() {
         let session = Session::default();
-        let rvc = VoiceRef { is_rvc: true, ..voice("rvc") };
+        let rvc = VoiceRef { engine: EngineId::Rvc, ..voice("rvc") };
         session.set_slots([Some(voice("native")), Some(rvc.clone()), None]);
         let needs = |slots: [usize; 3]| slots.map(|slot| session.need(slot));
         let [native, other] = [EngineId::Native, EngineId::Rvc].map(SlotNeed::Engine);
         assert_eq!(needs([0, 1, 2]), [native, other, SlotNeed::Nothing]);
         session.set_slot_state(1, Some(&rvc), SlotState::Missing);
         session.set_slot_state(0, Some(&voice("native")), SlotState::Missing);
-        assert_eq!(needs([0, 1, usize::MAX]), [native, SlotNeed::Unusable, SlotNeed::Nothing]);
-        assert_eq!(session.set_slot_engine(0, &voice("native"), EngineId::Rvc).engine(), EngineId::Rvc);
-        assert_eq!(session.need(0), SlotNeed::Unusable);
+        assert_eq!(needs([0, 1, usize::MAX]), [native, SlotNeed::Unusable(EngineId::Rvc), SlotNeed::Nothing]);
+        assert_eq!(session.set_slot_engine(0, &voice("native"), EngineId::Rvc).engine, EngineId::Rvc);
+        assert_eq!(session.need(0), SlotNeed::Unusable(EngineId::Rvc));
         session.set_slot(15, Some(rvc));
         assert_eq!(needs([15, 2, 3]), [other, SlotNeed::Nothing, SlotNeed::Nothing]);
-        assert!(!serde_json::to_string(&voice("native")).expect("writable").contains("is_rvc"));
+        assert!(!serde_json::to_string(&voice("native")).expect("writable").contains("engine"));
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub enum CliError {
     /// A graph that the user has to bring.
     #[error("{0}")]
     Missing(String),
+    /// A voice whose graphs cannot be used; the reason has the remedy.
+    #[error("{0}")]
+    Unusable(String),
     /// A graph.
     #[error("{0}. Reinstall Coffre if this happens again")]
     Graph(#[from] GraphError),
@@ -91,7 +94,7 @@ impl CliError {
             Self::Usage(_) => 2,
             Self::Input(_) | Self::Rate { .. } | Self::Recording(_) | Self::Clone(_) => 3,
             Self::Voice { .. } | Self::Improve { .. } => 4,
-            Self::Runtime(_) | Self::Missing(_) | Self::Graph(_) | Self::Engine(_) => 5,
+            Self::Runtime(_) | Self::Missing(_) | Self::Unusable(_) | Self::Graph(_) | Self::Engine(_) => 5,
             #[cfg(feature = "fetch")]
             Self::Fetch { .. } => 5,
             Self::Output(_) => 6,

@@ -1,22 +1,16 @@
 //! RVC voices on the command line: their options and their engine.
 
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coffre::engine::Engine;
-use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::geometry::Geometry;
-use coffre::engine::rvc::loaded::Foundations;
-use coffre::engine::rvc::rmvpe::{self, Rmvpe};
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
+use coffre::loading::{Graphs, VoiceProblem};
 use coffre::onnx::device::{self, Device};
-use coffre::onnx::{Graph, GraphError, Runtime, Settings};
 use coffre::parameter;
-use coffre::voice::foundation::Foundation;
-use coffre::voice::import::read_file;
-use coffre::voice::{Voice, VoiceId, foundation};
+use coffre::voice::Voice;
 
 use super::CliError;
 use super::convert::within;
@@ -62,22 +56,9 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
         },
         speaker: args.speaker,
     };
-    let features = voice.rvc().map_or(768, coffre::voice::rvc::RvcVoice::features);
-    let folder = foundation::folder().unwrap_or_default();
-    let path = foundation::find_contentvec(&folder, features).ok_or_else(|| missing(features))?;
-    let content = read(&path)?;
-    let pitch = foundation::find(&folder, Foundation::Rmvpe).as_deref().map(read).transpose()?;
-    let source = move |runtime: &'static Runtime, features: usize| -> Result<Foundations, GraphError> {
-        let key = |bytes: &[u8]| *VoiceId::of(bytes).as_bytes();
-        let pitch = pitch.as_ref().map(|bytes| {
-            let read = || Ok(Cow::Borrowed(&bytes[..]));
-            Rmvpe::new(Graph::open_built(runtime, rmvpe::NAME, key(bytes), Settings::large(), read)?)
-        });
-        let content = contentvec::open(runtime, key(&content), || Ok(Cow::Borrowed(&content)))?;
-        Ok(Foundations { content: ContentVec::new(content, features)?, pitch: pitch.transpose()? })
-    };
-    let mut engine = RvcEngine::new(Runtime::get()?, geometry, options, Box::new(source));
-    engine.load(0, voice)?;
+    let prepared = Graphs::default().prepare(voice, geometry, options.speaker, false).map_err(problem)?;
+    let mut engine = RvcEngine::new(geometry, options);
+    engine.put(0, Some(prepared));
     if let Some(reason) = device::trouble() {
         let running = device::running().unwrap_or_else(|| Device::Cpu.title().to_owned());
         eprintln!("coffre: {reason}. The voice runs on: {running}");
@@ -85,10 +66,10 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     Ok(Box::new(engine))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    read_file(path).map_err(|error| CliError::voice(path.display())(error.into()))
-}
-
-fn missing(features: usize) -> CliError {
-    CliError::Missing(foundation::missing_contentvec(&foundation::folder().unwrap_or_default(), features))
+fn problem(problem: VoiceProblem) -> CliError {
+    match problem {
+        VoiceProblem::FoundationMissing(reason) => CliError::Missing(reason),
+        VoiceProblem::Refused(reason) => CliError::Unusable(reason),
+        VoiceProblem::Missing => CliError::Unusable("the voice is gone".to_owned()),
+    }
 }

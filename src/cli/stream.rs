@@ -92,10 +92,8 @@ impl AlignedStream {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use coffre::engine::{Engine, HopReport, IdentityEngine};
-    use coffre::voice::Voice;
 
     use super::*;
 
@@ -121,7 +119,7 @@ mod tests {
             0
         }
 
-        fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<Voice>>) {}
+        fn put(&mut self, _slot: usize, _voice: Option<coffre::engine::Prepared>) {}
 
         fn trouble(&self) -> Option<EngineError> {
             self.error()

@@ -7,6 +7,7 @@ use super::model::{Action, EditorModel};
 use super::{paint, switch, theme};
 use crate::bridge::session::VoiceRef;
 use crate::clone::improve::job::{ImproveState, Stage};
+use crate::engine::EngineId;
 
 /// Height that the view needs, in points.
 pub const HEIGHT: f32 = 64.0;
@@ -25,7 +26,7 @@ fn offer_ui(ui: &mut Ui, line: Rect, row: Rect, voice: Option<&VoiceRef>, action
     let text = "Or make the voice in the present slot more like itself: in the background, the old one stays.";
     paint::text_in(ui, line, Align2::LEFT_CENTER, text, theme::regular(12.5), theme::DIM);
     let button = Rect::from_min_size(row.min, vec2(switch::button_width(ui, "Improve"), row.height()));
-    let improvable = voice.filter(|voice| !voice.is_rvc);
+    let improvable = voice.filter(|voice| voice.engine == EngineId::Native);
     let tip = match (voice, improvable) {
         (None, _) => "Choose a voice first.",
         (Some(_), None) => "Voices of RVC cannot be improved.",
@@ -77,7 +78,7 @@ fn job_ui(
             ui.painter().rect_filled(done, CornerRadius::same(2), theme::ACCENT);
         }
         Stage::Done { name, id, from, .. } => {
-            let voice = |name: &str, id: String| VoiceRef { name: name.to_owned(), id, is_rvc: false };
+            let voice = |name: &str, id: String| VoiceRef { name: name.to_owned(), id, ..VoiceRef::default() };
             let sides =
                 [("A: before", voice(&job.name, from.to_string())), ("B: improved", voice(name, id.to_string()))];
             let mut left = row.left();

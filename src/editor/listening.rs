@@ -179,7 +179,7 @@ mod tests {
         let session = Session::default();
         session.set_preview(preview(RATE).0);
         let mut listener = Listener::default();
-        let voice = VoiceRef { name: "Kate".into(), id: "0".repeat(64), is_rvc: false };
+        let voice = VoiceRef { name: "Kate".into(), id: "0".repeat(64), ..VoiceRef::default() };
         let path = std::path::PathBuf::from("nowhere/kate.coffre");
         listener.listen(&VoiceChoice { voice: voice.clone(), path, ..VoiceChoice::default() }, &session);
         let start = Instant::now();

@@ -248,7 +248,7 @@ mod tests {
         let choice = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).expect("written");
-            let voice = VoiceRef { name: name.into(), id: VoiceId::of(bytes).to_string(), is_rvc: false };
+            let voice = VoiceRef { name: name.into(), id: VoiceId::of(bytes).to_string(), ..VoiceRef::default() };
             VoiceChoice { voice, path, has_portrait: true, ..VoiceChoice::default() }
         };
         let good = choice("good", &voice_with(&picture(8, 8, [1, 2, 3], ImageFormat::Png), "portrait.png"));

@@ -191,7 +191,7 @@ impl EditorWindow {
         if !std::mem::replace(&mut self.is_new_voice_taken, true) {
             // The list first: the loader serves requests before it fills slots.
             self.session.ask(Request::LookForVoices);
-            let voice = VoiceRef { name: name.clone(), id: id.to_string(), is_rvc: false };
+            let voice = VoiceRef { name: name.clone(), id: id.to_string(), ..VoiceRef::default() };
             self.session.set_slot(present_slot(self), Some(voice));
         }
     }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use super::analysis::{Analyser, AnalysisFrame, content_look_ahead_frames};
 use super::content::{ContentEncoder, ContentFrame, PHONES};
 use super::profile::{LearnFrame, ProfileLearner, SourceProfile};
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, RegisterMode, VOICE_SLOTS};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, Prepared, RegisterMode, VOICE_SLOTS};
 use crate::onnx::{GraphError, Runtime};
 use crate::provenance::{EngineKind, Mark};
 use crate::voice::{Voice, VoiceId};
@@ -191,6 +191,13 @@ impl NativeEngine {
     /// Renders with another profile from now on, with a crossfade. Learning goes on as it was.
     pub fn set_profile(&mut self, profile: Arc<SourceProfile>) {
         self.mapper.set_profile(profile);
+    }
+
+    /// Puts a voice into a slot, or empties it.
+    pub fn set_voice(&mut self, slot: usize, voice: Option<Arc<Voice>>) {
+        if let Some(place) = self.voices.get_mut(slot) {
+            *place = voice;
+        }
     }
 
     /// Begins to learn the singer of the input, beside the conversion: nothing changes until the result is put in with
@@ -417,10 +424,14 @@ impl Engine for NativeEngine {
         self.synth.tail_len() + 2 * self.refiner_len()
     }
 
-    fn set_voice(&mut self, slot: usize, voice: Option<Arc<Voice>>) {
-        if let Some(place) = self.voices.get_mut(slot) {
-            *place = voice;
-        }
+    fn put(&mut self, slot: usize, voice: Option<Prepared>) {
+        self.set_voice(
+            slot,
+            match voice {
+                Some(Prepared::Native(voice)) => Some(voice),
+                _ => None,
+            },
+        );
     }
 
     fn set_profile(&mut self, profile: Option<Arc<SourceProfile>>) {

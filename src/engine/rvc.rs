@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use generator::Window;
 use geometry::{GUARD, Geometry};
-use loaded::{Foundations, Loaded};
+use loaded::Loaded;
 use ready::Ready;
 use retrieval::Neighbour;
 use rmvpe::PitchLine;
@@ -39,11 +39,10 @@ use super::native::NativeEngine;
 use super::native::gate::Gate;
 use super::native::register::{OctaveKeeper, SungBand, distance_st, semitones_st};
 use super::profile::SourceProfile;
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, RegisterMode, VOICE_SLOTS};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Prepared, RegisterMode, VOICE_SLOTS};
 use crate::dsp::decimator::{DECIMATION, DECIMATOR_DELAY_LEN, Decimator};
-use crate::onnx::{GraphError, Runtime};
+use crate::onnx::GraphError;
 use crate::provenance::Mark;
-use crate::voice::Voice;
 
 /// Samples at the engine's rate by which a block of a foreign graph may move to fit its neighbour: 5 ms.
 pub const SEARCH_LEN: usize = 240;
@@ -73,18 +72,11 @@ impl Default for RvcOptions {
     }
 }
 
-/// Finds the foundation graphs for a number of content features.
-pub type FoundationSource = Box<dyn FnMut(&'static Runtime, usize) -> Result<Foundations, GraphError> + Send>;
-
 /// The engine. Allocates when a voice is put in and once per block.
 pub struct RvcEngine {
     geometry: Geometry,
     options: RvcOptions,
-    runtime: &'static Runtime,
-    foundations: FoundationSource,
     slots: [Option<Ready>; VOICE_SLOTS],
-    /// Why the voice in a slot cannot be used, or the last run failed.
-    trouble: Option<EngineError>,
     decimator: Decimator,
     tracker: F0Tracker,
     f0: F0History,
@@ -135,21 +127,13 @@ impl std::fmt::Debug for RvcEngine {
 }
 
 impl RvcEngine {
-    /// An engine without voices. `foundations` is asked when a voice comes in.
-    pub fn new(
-        runtime: &'static Runtime,
-        geometry: Geometry,
-        options: RvcOptions,
-        foundations: FoundationSource,
-    ) -> Self {
+    /// An engine without voices.
+    pub fn new(geometry: Geometry, options: RvcOptions) -> Self {
         let window = geometry.window();
         let mut engine = Self {
             geometry,
             options,
-            runtime,
-            foundations,
             slots: Default::default(),
-            trouble: None,
             decimator: Decimator::new(HOP_LEN),
             tracker: F0Tracker::new(geometry.mode),
             f0: F0History::new(window + 1, 0),
@@ -217,22 +201,8 @@ impl RvcEngine {
         }
     }
 
-    /// Loads a voice into a slot.
-    ///
-    /// # Errors
-    /// [`GraphError`] when its generator or the content graph cannot be used; the slot is empty then.
-    /// [worker-thread]
-    pub fn load(&mut self, slot: usize, voice: Arc<Voice>) -> Result<(), GraphError> {
-        let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
-        *place = None;
-        let features = voice.rvc().map_or(768, crate::voice::rvc::RvcVoice::features);
-        let foundations = (self.foundations)(self.runtime, features)?;
-        let loaded = Loaded::new(self.runtime, foundations, voice, self.options.speaker)?;
-        self.put(slot, Arc::new(loaded));
-        Ok(())
-    }
-
-    fn put(&mut self, slot: usize, loaded: Arc<Loaded>) {
+    /// Puts a voice into a slot.
+    fn load(&mut self, slot: usize, loaded: Arc<Loaded>) {
         // All voices come with the same graph, unless it was replaced meanwhile: then the newest counts.
         match &loaded.pitch {
             None => self.pitch = None,
@@ -363,16 +333,15 @@ impl Engine for RvcEngine {
         self.geometry.tail_len()
     }
 
-    fn set_voice(&mut self, slot: usize, voice: Option<Arc<Voice>>) {
-        self.trouble = match voice {
-            Some(voice) => self.load(slot, voice).err().map(EngineError::from),
-            None => {
+    fn put(&mut self, slot: usize, voice: Option<Prepared>) {
+        match voice {
+            Some(Prepared::Rvc(loaded)) => self.load(slot, loaded),
+            _ => {
                 if let Some(place) = self.slots.get_mut(slot) {
                     *place = None;
                 }
-                None
             }
-        };
+        }
     }
 
     fn set_profile(&mut self, profile: Option<Arc<SourceProfile>>) {
@@ -394,19 +363,8 @@ impl Engine for RvcEngine {
         Some(learned)
     }
 
-    fn set_rvc_voice(&mut self, slot: usize, voice: Arc<Loaded>) {
-        self.trouble = None;
-        self.put(slot, voice);
-    }
-
     fn expect_unheard(&mut self, len: usize) {
         self.unheard_len = len;
-    }
-
-    fn trouble(&self) -> Option<EngineError> {
-        self.trouble
-            .as_ref()
-            .map(|EngineError::Graph { graph, reason }| EngineError::Graph { graph, reason: reason.clone() })
     }
 
     fn mark(&self) -> Option<Mark> {

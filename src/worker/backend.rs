@@ -6,29 +6,20 @@ mod rvc;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::{Delays, Prepared};
+use super::Delays;
 use crate::bridge::{DeviceChoice, VoiceChoice, VoiceRef};
 use crate::engine::latency::NATIVE_COMPUTE_LEN;
 use crate::engine::native::NativeEngine;
 use crate::engine::profile::SourceProfile;
-use crate::engine::{Engine, EngineId, Mode, Setup};
+use crate::engine::rvc::RvcOptions;
+use crate::engine::rvc::geometry::Geometry;
+use crate::engine::{Engine, EngineId, Mode, Prepared, Setup};
+use crate::loading::{Graphs, VoiceProblem};
 use crate::onnx::Runtime;
 use crate::onnx::device::{self, Device};
 use crate::voice::library::{self, Library, Origin, VoiceEntry, default_folders, fingerprint};
-use crate::voice::manifest::ENGINE_RVC;
 use crate::voice::{Consent, ConsentGround, Extras, VoiceError, VoiceId};
 use device_use::DeviceUse;
-
-/// Why a slot stays without its voice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VoiceProblem {
-    /// No library folder has it.
-    Missing,
-    /// The file is there but cannot be used; the reason.
-    Refused(String),
-    /// A graph that the voice needs is not there; which one, and what to do.
-    FoundationMissing(String),
-}
 
 /// What the loader needs from the rest of the program. All calls but [`Backend::delays`] come from the loader thread.
 pub trait Backend: Send {
@@ -99,9 +90,9 @@ pub struct NativeBackend {
     fingerprint: Option<VoiceId>,
     /// Why the last engine has no content encoder, with the remedy; `None` = it has one.
     content_trouble: Option<String>,
-    foundations: rvc::Foundations,
-    /// Whether the last engine was that of RVC voices.
-    is_rvc: bool,
+    graphs: Graphs,
+    /// Which engine was built last.
+    engine: EngineId,
     device: DeviceUse,
 }
 
@@ -136,13 +127,13 @@ impl Backend for NativeBackend {
     }
 
     fn build(&mut self, setup: Setup) -> Result<Box<dyn Engine>, String> {
-        self.foundations.forget();
+        self.graphs.forget();
         if setup.engine == EngineId::Rvc {
             self.content_trouble = None;
-            self.is_rvc = true;
+            self.engine = setup.engine;
             return rvc::engine(setup.mode);
         }
-        self.is_rvc = false;
+        self.engine = setup.engine;
         let engine = Runtime::get().map_err(|error| error.to_string()).and_then(|runtime| {
             let engine = NativeEngine::open(runtime, setup.mode, SourceProfile::population());
             engine.map_err(|error| error.to_string())
@@ -159,11 +150,11 @@ impl Backend for NativeBackend {
         if let Some(reason) = &self.content_trouble {
             return Err(reason.clone());
         }
-        Ok(if self.is_rvc { rvc::device() } else { Device::Cpu.title().to_owned() })
+        Ok(if self.engine == EngineId::Rvc { rvc::device() } else { Device::Cpu.title().to_owned() })
     }
 
     fn device_choice(&mut self) -> DeviceChoice {
-        self.device.tell(self.is_rvc)
+        self.device.tell(self.engine == EngineId::Rvc)
     }
 
     fn choose_device(&mut self, word: &str) {
@@ -178,14 +169,14 @@ impl Backend for NativeBackend {
         let folders = self.folders.clone().unwrap_or_else(default_folders);
         // Before the scan: what changes meanwhile is found the next time.
         self.fingerprint = Some(fingerprint(&folders));
-        self.foundations.look();
+        self.graphs.look();
         self.library = Library::scan_folders(&folders);
         self.library.voices().filter_map(choice).collect()
     }
 
     fn has_changed(&mut self) -> bool {
         let folders = self.folders.clone().unwrap_or_else(default_folders);
-        self.fingerprint.is_some_and(|known| known != fingerprint(&folders)) || self.foundations.have_changed()
+        self.fingerprint.is_some_and(|known| known != fingerprint(&folders)) || self.graphs.have_changed()
     }
 
     fn engine_of(&self, voice: &VoiceRef) -> Option<EngineId> {
@@ -195,11 +186,11 @@ impl Backend for NativeBackend {
     fn load_voice(&mut self, voice: &VoiceRef, setup: Setup) -> Result<Prepared, VoiceProblem> {
         let entry = self.entry(voice).ok_or(VoiceProblem::Missing)?;
         let voice = entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))?;
-        match (voice.rvc().is_some(), setup.engine) {
-            (false, EngineId::Native) => Ok(Prepared::Native(voice)),
-            (true, EngineId::Rvc) => self.foundations.prepare(voice, setup.mode),
+        let prepared = self.graphs.prepare(voice, Geometry::of(setup.mode), RvcOptions::default().speaker, true)?;
+        match prepared.engine() == setup.engine {
+            true => Ok(prepared),
             // Only a file that was replaced since the scan gets here.
-            _ => Err(VoiceProblem::Refused("the file has changed; look again".to_owned())),
+            false => Err(VoiceProblem::Refused("the file has changed; look again".to_owned())),
         }
     }
 
@@ -226,21 +217,15 @@ pub fn embedded_voices() -> &'static [VoiceRef] {
 }
 
 fn engine_of(entry: &VoiceEntry) -> EngineId {
-    match &entry.manifest {
-        Ok(manifest) if manifest.engine == ENGINE_RVC => EngineId::Rvc,
-        _ => EngineId::Native,
-    }
+    let word = entry.manifest.as_ref().map(|manifest| manifest.engine.as_str());
+    word.ok().and_then(EngineId::from_word).unwrap_or_default()
 }
 
 fn choice(entry: &VoiceEntry) -> Option<VoiceChoice> {
     let manifest = entry.manifest.as_ref().ok()?;
     let (has_preview, has_portrait) = Extras::listed(manifest);
     Some(VoiceChoice {
-        voice: VoiceRef {
-            name: entry.name.clone(),
-            id: entry.id?.to_string(),
-            is_rvc: engine_of(entry) == EngineId::Rvc,
-        },
+        voice: VoiceRef { name: entry.name.clone(), id: entry.id?.to_string(), engine: engine_of(entry) },
         description: match manifest.register_hz() {
             Some(_) => manifest.description.clone(),
             None => format!("{}. Its register is not known: set Transpose by ear", manifest.description),

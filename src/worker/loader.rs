@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, VoiceProblem};
+use super::backend::Backend;
 use super::{Command, Flags, Message, panic_text};
 use crate::bridge::link::WorkerEnd;
 use crate::bridge::{Request, Session, SlotState, Telemetry, Trouble, VoiceRef};
 use crate::engine::profile::SourceProfile;
 use crate::engine::{EngineId, Mode, Setup, VOICE_SLOTS};
+use crate::loading::VoiceProblem;
 
 /// Longest sleep: a safety net only, every reason to wake comes with a wake-up.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
@@ -254,7 +255,7 @@ impl<'a> Loader<'a> {
         let engine = self.setup.map_or(EngineId::Native, |setup| setup.engine);
         let needed = voice.and_then(|voice| self.backend.engine_of(voice));
         let voice = voice.map(|voice| match needed {
-            Some(needed) if needed != voice.engine() => self.session.set_slot_engine(slot, voice, needed),
+            Some(needed) if needed != voice.engine => self.session.set_slot_engine(slot, voice, needed),
             _ => voice.clone(),
         });
         let voice = voice.as_ref();

@@ -14,7 +14,7 @@ use crate::bridge::capture::CaptureTap;
 use crate::bridge::link::{NoteKind, WorkerEnd};
 use crate::engine::profile::SourceProfile;
 use crate::engine::stream::HostStream;
-use crate::engine::{ENGINE_RATE, Engine, EngineError, EngineId, HOP_LEN, HopReport, Mode, Setup, VOICE_SLOTS};
+use crate::engine::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopReport, Mode, Setup, VOICE_SLOTS};
 use crate::onnx::queue::with_deadline;
 
 /// Most samples taken from the ring at once, so that commands and new epochs are seen soon.
@@ -131,8 +131,8 @@ impl Runner {
             }
             Command::Voice(slot, voice) => {
                 let old = std::mem::replace(&mut self.voices[slot], voice);
-                let (voice, kind) = (self.voices[slot].clone(), self.setup.engine);
-                self.with_engine(|engine| put(engine, kind, slot, voice));
+                let voice = self.voices[slot].clone();
+                self.with_engine(|engine| engine.put(slot, voice));
                 // After the engine let go of it, so that graphs end on the loader's thread.
                 if let Some(old) = old {
                     self.tell(Message::Retired(Box::new(old)));
@@ -198,11 +198,10 @@ impl Runner {
     /// Gives a new engine what the old one had.
     fn equip_engine(&mut self) {
         let (voices, profile, is_learning) = (self.voices.clone(), self.profile.clone(), self.is_learning);
-        let kind = self.setup.engine;
         self.with_engine(|engine| {
             for (slot, voice) in voices.into_iter().enumerate() {
                 if voice.is_some() {
-                    put(engine, kind, slot, voice);
+                    engine.put(slot, voice);
                 }
             }
             engine.set_profile(profile);
@@ -411,14 +410,5 @@ impl Runner {
         // Without a loader the instance is ending anyway.
         let _ = self.messages.send(message);
         self.loader.unpark();
-    }
-}
-
-/// Puts a voice into a slot of an engine of that kind; voices of other engines leave it empty.
-fn put(engine: &mut dyn Engine, kind: EngineId, slot: usize, voice: Option<Prepared>) {
-    match voice.filter(|voice| voice.engine() == kind) {
-        Some(Prepared::Native(voice)) => engine.set_voice(slot, Some(voice)),
-        Some(Prepared::Rvc(voice)) => engine.set_rvc_voice(slot, voice),
-        None => engine.set_voice(slot, None),
     }
 }

@@ -10,10 +10,11 @@ use coffre::bridge::link::LinkConfig;
 use coffre::bridge::preview::preview;
 use coffre::bridge::{DeviceChoice, RunState, Session, Telemetry, VoiceChoice, VoiceRef};
 use coffre::engine::latency::{Latency, NATIVE_COMPUTE_LEN, slack_len};
-use coffre::engine::{Engine, EngineError, EngineId, HOP_LEN, HopParams, HopReport, IdentityEngine, Mode, Setup};
+use coffre::engine::{
+    Engine, EngineError, EngineId, HOP_LEN, HopParams, HopReport, IdentityEngine, Mode, Prepared, Setup,
+};
 use coffre::onnx::{Graph, LooseInput};
-use coffre::voice::Voice;
-use coffre::worker::{Backend, Delays, Instance, Prepared, VoiceProblem};
+use coffre::worker::{Backend, Delays, Instance, VoiceProblem};
 
 /// Delay of the fake engines in samples at the engine's rate.
 pub const ENGINE_LATENCY: usize = 1_464;
@@ -82,7 +83,7 @@ impl Engine for FakeEngine {
         self.identity.tail_len()
     }
 
-    fn set_voice(&mut self, _slot: usize, _voice: Option<Arc<Voice>>) {}
+    fn put(&mut self, _slot: usize, _voice: Option<Prepared>) {}
 
     fn reset(&mut self) {
         self.identity.reset();

@@ -7,8 +7,8 @@ use coffre::bridge::Session;
 use coffre::engine::stream::HostStream;
 use coffre::engine::{HopParams, Mode};
 use coffre::params::CoffreParams;
+use coffre::worker::Backend as _;
 use coffre::worker::backend::{NativeBackend, embedded_voices};
-use coffre::worker::{Backend as _, Prepared};
 
 /// The parameters of a new instance, as the engine gets them.
 pub fn default_params() -> HopParams {
@@ -23,10 +23,7 @@ pub fn converted(input: &[f32], rate: u32, mode: Mode, latency: usize, params: &
     let mut engine = backend.build(mode.into()).expect("an engine");
     assert_eq!(backend.device(), Ok("CPU".to_owned()), "ONNX Runtime is installed (`cargo xtask setup`)");
     for (slot, voice) in embedded_voices().iter().enumerate() {
-        match backend.load_voice(voice, mode.into()).expect("an embedded voice") {
-            Prepared::Native(voice) => engine.set_voice(slot, Some(voice)),
-            Prepared::Rvc(_) => panic!("{} is of the other engine", voice.name),
-        }
+        engine.put(slot, Some(backend.load_voice(voice, mode.into()).expect("an embedded voice")));
     }
     engine.reset();
     let mut stream = HostStream::new(engine, rate).expect("a rate");

@@ -210,7 +210,7 @@ fn a_voice_is_improved_and_compared_in_the_panel() {
     let voice = stage.model.slots[0].clone().expect("a voice in the first slot");
     stage.click(improve);
     assert_eq!(std::mem::take(&mut stage.actions), [Action::Improve(voice.clone())]);
-    stage.model.slots[0].as_mut().expect("a voice").is_rvc = true;
+    stage.model.slots[0].as_mut().expect("a voice").engine = coffre::engine::EngineId::Rvc;
     stage.click(improve);
     assert_eq!(stage.actions, [], "RVC voices are not improved");
     stage.model.slots[0] = Some(voice.clone());

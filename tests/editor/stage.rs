@@ -229,7 +229,7 @@ pub fn voice(id: &str, name: &str, description: &str, range_hz: [f32; 2]) -> Voi
 }
 
 pub fn named(id: &str, name: &str) -> VoiceRef {
-    VoiceRef { name: name.into(), id: id.into(), is_rvc: false }
+    VoiceRef { name: name.into(), id: id.into(), ..VoiceRef::default() }
 }
 
 /// A plugin in the middle of a song.

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::generator::{Generator, Network, Window};
 use coffre::engine::rvc::geometry::Geometry;
+use coffre::engine::rvc::loaded::Loaded;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::engine::stream::HostStream;
-use coffre::engine::{HopParams, Mode};
+use coffre::engine::{Engine as _, HopParams, Mode, Prepared};
 use coffre::onnx::model::{Attribute, Dim, Edge, GraphWriter};
 use coffre::onnx::{Graph, LooseInput, Settings};
 use coffre::voice::import::eight_bit::rewrite;
@@ -231,9 +232,9 @@ fn content() -> ContentVec {
 #[test]
 fn any_partition_gives_the_same_bits_in_8_bits() {
     let render = |partition: &[usize]| {
-        let source = |_, _| Ok(content().into());
-        let mut engine = RvcEngine::new(runtime(), Geometry::of(Mode::Live), RvcOptions::default(), Box::new(source));
-        engine.load(0, voice()).expect("it loads");
+        let mut engine = RvcEngine::new(Geometry::of(Mode::Live), RvcOptions::default());
+        let loaded = Loaded::new(runtime(), content().into(), voice(), 0).expect("it loads");
+        engine.put(0, Some(Prepared::Rvc(Arc::new(loaded))));
         let mut stream = HostStream::new(Box::new(engine), 48_000).expect("a usual rate");
         stream.set_params(0, HopParams { is_marked: false, ..HopParams::default() });
         let (input, mut output, mut at) = (common::vocal_like(48_000, 48_000), Vec::new(), 0);

@@ -6,12 +6,14 @@ use std::sync::{Arc, OnceLock};
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::geometry::Geometry;
+use coffre::engine::rvc::loaded::{Foundations, Loaded};
+use coffre::engine::rvc::rmvpe::Rmvpe;
 use coffre::engine::rvc::track::Unvoiced;
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::engine::stream::HostStream;
-use coffre::engine::{Engine, HOP_LEN, HopParams, Mode, RegisterMode};
+use coffre::engine::{Engine, HOP_LEN, HopParams, Mode, Prepared, RegisterMode};
 use coffre::onnx::model::{Attribute, Dim, GraphWriter};
-use coffre::onnx::{Graph, Runtime, Settings};
+use coffre::onnx::{Graph, GraphError, Runtime, Settings};
 use coffre::voice::import::import_rvc;
 use coffre::voice::{Manifest, Voice};
 
@@ -28,15 +30,18 @@ pub fn runtime() -> &'static Runtime {
 }
 
 fn engine(geometry: Geometry, options: RvcOptions, voice: Option<Arc<Voice>>) -> RvcEngine {
-    let source = |runtime: &'static Runtime, features: usize| {
-        let graph =
-            Graph::open_built(runtime, contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())))?;
-        Ok(ContentVec::new(graph, features)?.into())
-    };
-    let mut engine = RvcEngine::new(runtime(), geometry, options, Box::new(source));
-    engine.set_voice(0, voice);
-    assert!(engine.trouble().is_none(), "{:?}", engine.trouble());
+    let mut engine = RvcEngine::new(geometry, options);
+    engine.put(0, voice.map(|voice| load(voice, None, options.speaker).expect("it loads")));
     engine
+}
+
+/// A voice with a stand-in for ContentVec, and for RMVPE where there is one.
+pub fn load(voice: Arc<Voice>, pitch: Option<Rmvpe>, speaker: usize) -> Result<Prepared, GraphError> {
+    let features = voice.rvc().map_or(768, coffre::voice::rvc::RvcVoice::features);
+    let graph =
+        Graph::open_built(runtime(), contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())))?;
+    let foundations = Foundations { content: ContentVec::new(graph, features)?, pitch };
+    Ok(Prepared::Rvc(Arc::new(Loaded::new(runtime(), foundations, voice, speaker)?)))
 }
 
 /// Half a second of silence, then singing.

@@ -1,17 +1,13 @@
 //! F0 by RMVPE: numbers against an independent implementation, and its place in the engine.
 
-use std::borrow::Cow;
-
-use coffre::engine::rvc::contentvec::{self, ContentVec};
 use coffre::engine::rvc::geometry::Geometry;
-use coffre::engine::rvc::loaded::Foundations;
 use coffre::engine::rvc::rmvpe::{self, PitchLine, Rmvpe};
 use coffre::engine::rvc::{RvcEngine, RvcOptions};
 use coffre::engine::{Engine, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
-use coffre::onnx::{Graph, GraphError, Runtime, Settings};
+use coffre::onnx::Graph;
 use coffre::voice::foundation::Foundation;
 
-use super::engine::{runtime, stand_in, voice};
+use super::engine::{load, runtime, stand_in, voice};
 use super::rmvpe_stand_in::rmvpe_stand_in;
 use super::{expected, values};
 
@@ -22,14 +18,8 @@ fn rmvpe(factor: f64) -> Rmvpe {
 
 /// An engine with the small voice, whose F0 comes from a stand-in for RMVPE where there is one.
 fn engine(geometry: Geometry, factor: Option<f64>) -> RvcEngine {
-    let source = move |runtime: &'static Runtime, features: usize| -> Result<Foundations, GraphError> {
-        let open =
-            Graph::open_built(runtime, contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())));
-        Ok(Foundations { content: ContentVec::new(open?, features)?, pitch: factor.map(rmvpe) })
-    };
-    let mut engine = RvcEngine::new(runtime(), geometry, RvcOptions::default(), Box::new(source));
-    engine.set_voice(0, Some(voice()));
-    assert!(engine.trouble().is_none(), "{:?}", engine.trouble());
+    let mut engine = RvcEngine::new(geometry, RvcOptions::default());
+    engine.put(0, Some(load(voice(), factor.map(rmvpe), 0).expect("it loads")));
     engine
 }
 
