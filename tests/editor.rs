@@ -11,6 +11,8 @@ mod device;
 mod listening;
 #[path = "editor/raster.rs"]
 mod raster;
+#[path = "editor/shown.rs"]
+mod shown;
 #[path = "editor/stage.rs"]
 mod stage;
 

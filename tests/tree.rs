@@ -12,6 +12,10 @@ const LARGEST: u64 = 16 << 20;
 /// Everything in `models/` together, in bytes: what a download may cost.
 const MODELS: u64 = 60_000_000;
 
+/// Most words of the first page, and most bytes of the clips that can be heard from it.
+const FIRST_PAGE: usize = 900;
+const CLIPS: u64 = 300_000;
+
 /// The files under version control, or all but the ignored ones in a tree without git.
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -24,7 +28,7 @@ fn files() -> Vec<PathBuf> {
         .filter(|path| path.is_file())
         .collect();
     if found.is_empty() {
-        for top in ["src", "tests", "xtask", "models"] {
+        for top in ["src", "tests", "xtask", "models", "docs"] {
             walk(&root.join(top), &mut found);
         }
     }
@@ -119,6 +123,48 @@ fn no_file_is_large_by_accident() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let total: u64 = files().iter().filter(|path| path.starts_with(&models)).map(size).sum();
     assert!(total <= MODELS, "models/ holds {total} bytes");
+}
+
+#[test]
+fn the_first_page_is_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("README.md")).expect("README.md");
+    let words = page.split_whitespace().count();
+    assert!(words <= FIRST_PAGE, "README.md has {words} words");
+    let is_clip = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "mp3");
+    let clips: Vec<PathBuf> = files().iter().filter(is_clip).cloned().collect();
+    let total: u64 = clips.iter().map(|path| std::fs::metadata(path).map_or(0, |data| data.len())).sum();
+    assert!(clips.len() >= 2 && total <= CLIPS, "{} clips of {total} bytes", clips.len());
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut wrong = Vec::new();
+    let mut followed = 0;
+    for page in files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let text = std::fs::read_to_string(page).unwrap_or_default();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if path.is_empty() { page.clone() } else { page.with_file_name("").join(path) };
+            let is_there = file.exists() && (anchor.is_empty() || headings(&file).iter().any(|name| name == anchor));
+            if !is_there {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
+            followed += 1;
+        }
+    }
+    assert!(wrong.is_empty() && followed > 20, "{followed} links, of which lead nowhere:\n{}", wrong.join("\n"));
+}
+
+/// The headings of a page as links name them: lower case, hyphens for spaces, no punctuation.
+fn headings(page: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(page).unwrap_or_default();
+    let name = |line: &str| {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        kept.replace(' ', "-").chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+    };
+    text.lines().filter(|line| line.starts_with('#')).map(name).collect()
 }
 
 #[test]

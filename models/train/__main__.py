@@ -1,4 +1,4 @@
-"""Command line of the recipe: one command per stage, each resumable. Run in `models/`, see README.md there."""
+"""Command line of the recipe: one command per stage, each resumable. Run in `models/`, see NOTEBOOK.md there."""
 
 import argparse
 

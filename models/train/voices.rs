@@ -35,7 +35,7 @@ use invented::INVENTED;
 const RATE: f64 = 48_000.0;
 
 /// Share of the absolute map in the voices of people at the default likeness: settled between 0, 35 and 70 % on validation
-/// speakers (`models/README.md`).
+/// speakers (`models/NOTEBOOK.md`).
 const ABSOLUTE_SHARE: f32 = 0.35;
 
 /// Frames in the population's bank.

@@ -1,7 +1,7 @@
 //! Makes a voice more like itself, from its file alone; no network is needed. With the recordings in the file it comes
 //! nearer.
 //!
-//! Three things, chosen by measuring on speakers that nothing is judged by (`models/README.md`):
+//! Three things, chosen by measuring on speakers that nothing is judged by (`models/NOTEBOOK.md`):
 //!
 //! - The bank's keys are realigned: other singers' keys for a sound do not lie exactly where this voice's lie. A linear map
 //!   is fitted on pairs of nearest frames of the voice and of the population, the pairs are looked for anew with the mapped

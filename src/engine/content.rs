@@ -18,7 +18,7 @@ pub const SILENCE: usize = 0;
 /// Length of a retrieval key.
 pub const KEY_LEN: usize = 64;
 
-/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they score.
+/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and what they score.
 static LIVE_GRAPH: &[u8] = include_bytes!("../../models/content.onnx");
 static MIX_GRAPH: &[u8] = include_bytes!("../../models/content_mix.onnx");
 

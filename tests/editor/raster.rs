@@ -103,13 +103,17 @@ impl Picture {
         }
     }
 
+    /// The picture in 8 bits: red, green and blue of each pixel, row by row.
+    pub fn to_rgb(&self) -> Vec<u8> {
+        let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+        self.pixels.iter().flat_map(|pixel| [0, 1, 2].map(|i| byte(pixel[i]))).collect()
+    }
+
     /// Writes the picture as a portable pixmap.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
         writeln!(file, "P6 {} {} 255", self.width, self.height)?;
-        for pixel in &self.pixels {
-            file.write_all(&[0, 1, 2].map(|i| (pixel[i].clamp(0.0, 1.0) * 255.0).round() as u8))?;
-        }
+        file.write_all(&self.to_rgb())?;
         file.flush()
     }
 }

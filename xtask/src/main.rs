@@ -3,6 +3,7 @@
 mod bench;
 mod bundle;
 mod demo;
+mod docs;
 mod eval;
 mod install;
 mod notices;
@@ -39,6 +40,8 @@ enum Command {
     Bench(bench::Options),
     /// Measure what a voice conversion is worth to a listener, on held-out speakers
     Eval(eval::Options),
+    /// Make the picture and the clips of README.md and docs/ anew
+    Docs(docs::Options),
     /// Write the list of crates in THIRD-PARTY-NOTICES.md anew, or check it
     Notices(notices::Options),
 }
@@ -52,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Eval(options) => eval::run(&options),
+        Command::Docs(options) => docs::run(&options),
         Command::Notices(options) => notices::run(&options),
     };
     match result {

@@ -2,7 +2,7 @@
 //!
 //! Each frame of the sentence is compared with what the recordings say for the same phone; what remains on average, and
 //! the difference of the F0, is the distance of the two voices. A hint, never a proof: how often it errs is measured in
-//! `models/README.md`, a relative may sound alike, a cold or another microphone may not, and a recording of a recording
+//! `models/NOTEBOOK.md`, a relative may sound alike, a cold or another microphone may not, and a recording of a recording
 //! is not noticed.
 
 use super::speakers::{VALUES, VoicedFrame, values};

@@ -23,7 +23,7 @@ pub const KNOWN_BANDS: usize = BAND_8_KHZ + 1;
 /// the frame's own level, voicing, the pitch that will be heard, and what the content encoder hears ahead of the frame.
 pub const FEATURES: usize = 2 * KNOWN_BANDS + 3 + MEL_BANDS;
 
-/// The graph that ships inside the program; `models/README.md` says how it was trained and what it is worth.
+/// The graph that ships inside the program; `models/NOTEBOOK.md` says how it was trained and what it is worth.
 static GRAPH: &[u8] = include_bytes!("../../../models/correct.onnx");
 
 /// Name of the graph in messages.

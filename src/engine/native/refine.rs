@@ -340,7 +340,7 @@ mod tests {
         VoiceId::of(include_bytes!("../../../models/voices/basalt.coffre"))
     }
 
-    /// Whoever changes a voice file has to tell the graph: `models/README.md`.
+    /// Whoever changes a voice file has to tell the graph: `models/NOTEBOOK.md`.
     #[test]
     fn the_first_graph_knows_the_voices_of_people_as_they_ship() {
         let [known, any] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");

@@ -10,7 +10,7 @@ use crate::voice::{MeanShapes, VoiceId};
 use super::super::bands::BAND_8_KHZ;
 use super::{FEATURES, KNOWN_BINS};
 
-/// The graphs that ship inside the program; `models/README.md` says how they were trained and what they are worth. The
+/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and what they are worth. The
 /// first knows a few voices well, the second has met hundreds.
 static GRAPHS: [&[u8]; 2] =
     [include_bytes!("../../../../models/refine.onnx"), include_bytes!("../../../../models/refine_any.onnx")];
