@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::device::{self, Device};
 use super::queue::QUEUE;
-use super::watchdog::{Stopwatch, Watched, watch};
+use super::watchdog::{STILL, Stopwatch, Watched, watch};
 use super::{GraphError, Runtime, provider};
 use crate::dsp::denormals::DenormalMode;
 
@@ -33,7 +33,7 @@ pub struct Port<'a> {
 /// How a graph is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Longest run; what takes longer is stopped.
+    /// Longest run, as the watchdog counts it (computing time, on a busy computer); what takes longer is stopped.
     pub run_limit: Duration,
     /// Threads of one run, the caller's included.
     pub threads: usize,
@@ -306,7 +306,7 @@ impl Graph {
         let slot = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut slot, _) = self
             .returned
-            .wait_timeout_while(slot, self.settings.run_limit * 2, |slot| slot.is_none())
+            .wait_timeout_while(slot, self.patience(), |slot| slot.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         let mut loan = Loan(self, Some(slot.take().ok_or_else(timed_out)?));
         drop(slot);
@@ -321,7 +321,7 @@ impl Graph {
     ) -> Result<T, GraphError> {
         let timed_out = || GraphError::TimedOut { graph: self.name, limit_ms: self.limit_ms() };
         let _turn = match self.settings.is_large {
-            true => Some(QUEUE.enter(self.settings.run_limit * 2).ok_or_else(timed_out)?),
+            true => Some(QUEUE.enter(self.patience()).ok_or_else(timed_out)?),
             false => None,
         };
         self.lend(|session| {
@@ -354,6 +354,11 @@ impl Graph {
         let reason = provider::reason(device, &error.to_string());
         device::set_trouble(format!("the {} failed: {reason}", device.title()));
         true
+    }
+
+    /// Longest wait for another run: its watchdog ends it before that.
+    fn patience(&self) -> Duration {
+        self.settings.run_limit * (STILL + 2)
     }
 
     fn limit_ms(&self) -> u64 {
