@@ -2,11 +2,11 @@
 //!
 //! Nothing is smoothed here; the audio path ramps what needs it, so that it can delay the ramps with the audio.
 
-mod base64;
 mod text;
 
 use std::sync::{Arc, RwLock};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nice_plug::params::persist::PersistentField;
 use nice_plug::plugin::ParamValue;
 use nice_plug::prelude::{BoolParam, Enum, EnumParam, FloatParam, FloatRange, IntParam, IntRange, Params, PluginState};
@@ -284,14 +284,14 @@ struct SavedProfile(Arc<Session>);
 impl PersistentField<'_, String> for SavedProfile {
     fn set(&self, profile: String) {
         // What cannot be read is kept as it is: the loader names the trouble, and saving again loses nothing.
-        self.0.set_profile(base64::decode(&profile).unwrap_or_else(|| profile.into_bytes()));
+        self.0.set_profile(BASE64_STANDARD.decode(&profile).unwrap_or_else(|_| profile.into_bytes()));
     }
 
     fn map<F, R>(&self, f: F) -> R
     where
         F: Fn(&String) -> R,
     {
-        f(&base64::encode(&self.0.profile()))
+        f(&BASE64_STANDARD.encode(self.0.profile()))
     }
 }
 

@@ -12,9 +12,6 @@ pub const MEL_BANDS: usize = 80;
 /// Classes of the posteriors: silence, then the 39 phones of ARPABET.
 pub const PHONES: usize = 40;
 
-/// Class of silence in [`ContentFrame::logp`].
-pub const SILENCE: usize = 0;
-
 /// Length of a retrieval key.
 pub const KEY_LEN: usize = 64;
 

@@ -27,8 +27,8 @@ use crate::engine::Mode;
 use crate::engine::loudness::LoudnessMeter;
 use crate::engine::profile::SourceProfile;
 use crate::engine::retrieval::Retriever;
+use crate::voice::Voice;
 use crate::voice::bank::{KEY_LEN, SHAPE_BANDS};
-use crate::voice::{MeanShapes, Voice};
 
 use hiss::Hiss;
 use morph::Morph;
@@ -533,11 +533,6 @@ pub fn confidence_from_logp(logp: &[f32]) -> f32 {
         }
     }
     ((best.iter().sum::<f32>() - DOUBT) / (TRUST - DOUBT)).clamp(0.0, 1.0)
-}
-
-/// Average spectrum of a speaker with as many voiced frames as speech has: two thirds.
-pub fn long_term_shape(shapes: &MeanShapes) -> [f32; ENV_BANDS] {
-    std::array::from_fn(|band| mix(shapes.unvoiced[band], shapes.voiced[band], 2.0 / 3.0))
 }
 
 const _: () = assert!(BAND_8_KHZ < ENV_BANDS);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::native::bands::centre_hz;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
-use crate::voice::{Bank, BankFrame, Kind, Manifest, Restoration, VoiceParts};
+use crate::voice::{Bank, BankFrame, Kind, Manifest, MeanShapes, Restoration, VoiceParts};
 
 const SPACE: &str = "test-space";
 

@@ -57,11 +57,6 @@ impl Probe {
         }
     }
 
-    /// The graph, for the next two sounds.
-    pub fn into_graph(self) -> RefineGraph {
-        self.graph
-    }
-
     /// Takes the next hop of both, and what is said [`super::HEARD_HOPS`] before its end, and gives `take` the frame that
     /// has its answer now, once there is one.
     ///
