@@ -223,7 +223,8 @@ fn modules_name_only_what_the_arrows_allow() {
 
 #[test]
 fn the_command_line_shares_the_engine_and_not_the_plugin() {
-    let allowed = ["audio_file", "clone", "dsp", "engine", "onnx", "provenance", "settings", "voice"];
+    let allowed =
+        ["audio_file", "clone", "dsp", "engine", "loading", "onnx", "parameter", "provenance", "settings", "voice"];
     let mut wrong = Vec::new();
     for source in sources().iter().filter(|source| ["main", "cli"].contains(&source.module())) {
         let paths = source.paths("coffre::");

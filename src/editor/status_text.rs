@@ -31,19 +31,19 @@ pub fn headline(reading: &Reading, bypassed: bool) -> (Mood, &'static str) {
 pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
     match reading.run {
         RunState::Stopped => {
-            "The conversion has stopped. You hear your own voice or silence, as chosen under “If late”."
+            "The conversion has stopped. You hear your own voice or silence, as chosen under “When late”."
         }
         RunState::Idle => "The host has not started the audio yet. Press play, or switch the audio on.",
         RunState::Starting => "Voices are being loaded. This takes a moment; then the other voice comes in by itself.",
         RunState::OtherEngine if !bypassed => {
-            "This voice works in another way and has another delay, which the host must know before it plays. Most hosts start it anew by themselves; else stop and play, or switch Coffre off and on. Until then you hear your own voice or silence, as chosen under “If late”."
+            "This voice works in another way and has another delay, which the host must know before it plays. Most hosts start it anew by themselves; else stop and play, or switch Coffre off and on. Until then you hear your own voice or silence, as chosen under “When late”."
         }
         RunState::NoVoice if !bypassed => {
-            "This voice cannot sound; the message above says why. You hear your own voice or silence, as chosen under “If late”."
+            "This voice cannot sound; the message above says why. You hear your own voice or silence, as chosen under “When late”."
         }
         _ if bypassed => "Your own voice passes through, with the same delay.",
         RunState::Late => {
-            "The computer did not finish in time. Choose a larger block in the host, close other programs, or use the Mix delay."
+            "The computer did not finish in time. Choose a larger block in the host, close other programs, or choose the latency mode Mix."
         }
         RunState::Live | RunState::OtherEngine | RunState::NoVoice => "What you sing comes out in the other voice.",
     }

@@ -31,7 +31,7 @@ pub fn header_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
     let mode = Rect::from_min_size(pos2(bypass.left() - 10.0 - 132.0, bypass.top()), vec2(132.0, 28.0));
     switch::choice(ui, mode, Parameter::LatencyMode, access);
     let label = Rect::from_min_max(pos2(mode.left() - 60.0, rect.top()), pos2(mode.left() - 8.0, rect.bottom()));
-    let label_text = Parameter::LatencyMode.spec().name;
+    let label_text = Parameter::LatencyMode.spec().short_name;
     paint::text_in(ui, label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     // Which voice sounds, between the name and the switches.
@@ -119,8 +119,8 @@ pub fn singer_ui(ui: &mut Ui, rect: Rect, model: &EditorModel, access: &dyn Cont
 
     let late = Rect::from_min_max(pos2(inner.right() - 112.0, inner.top()), inner.max);
     switch::choice(ui, late, Parameter::WhenLate, access);
-    let late_label = Rect::from_min_max(pos2(late.left() - 46.0, inner.top()), pos2(late.left() - 8.0, inner.bottom()));
-    let label_text = Parameter::WhenLate.spec().name;
+    let late_label = Rect::from_min_max(pos2(late.left() - 74.0, inner.top()), pos2(late.left() - 8.0, inner.bottom()));
+    let label_text = Parameter::WhenLate.spec().short_name;
     paint::text_in(ui, late_label, Align2::RIGHT_CENTER, label_text, theme::regular(12.0), theme::DIM);
 
     let title_rect = Rect::from_min_max(inner.min, pos2(inner.left() + 60.0, inner.bottom()));
