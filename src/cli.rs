@@ -87,9 +87,15 @@ pub fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => match output::failure() {
+            None => ExitCode::SUCCESS,
+            Some(kind) => {
+                output::complain(format_args!("coffre: not all could be printed: {kind}"));
+                ExitCode::from(6)
+            }
+        },
         Err(error) => {
-            eprintln!("coffre: {error}");
+            output::complain(format_args!("coffre: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -534,3 +534,52 @@ fn doctor_and_bench_give_their_keys() {
     }
     assert!(figures["voice"].is_string());
 }
+
+/// File names of a Unix file system are bytes; JSON holds Unicode.
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_no_unicode_are_no_reason_to_end() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let folder = Folder::new();
+    let dir = folder.path("").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&dir).expect("a file system of bytes");
+    let (input, output) = (dir.join("in.wav"), dir.join("out.wav"));
+    std::fs::copy(folder.sing("in.wav", CD, 44_100), &input).expect("copied");
+    let quartz = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/voices/quartz.coffre");
+    std::fs::copy(quartz, dir.join("voice.coffre")).expect("copied");
+    std::fs::write(dir.join("broken.coffre"), "no voice").expect("written");
+    let run = |command: &mut Command| {
+        let output = command.env("COFFRE_VOICES", &dir).output().expect("it starts");
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        json(&output)
+    };
+    let command = || Command::new(env!("CARGO_BIN_EXE_coffre"));
+    let convert = ["--voice", "none", "--no-profile", "--json"];
+    let said = run(command().arg("convert").arg(&input).arg("-o").arg(&output).args(convert));
+    assert!(said["output"].as_str().is_some_and(|path| path.ends_with("caf\u{fffd}/out.wav")), "{said}");
+    run(command().arg("verify").arg(&output).arg("--json"));
+    let said = run(command().args(["voices", "--json"]));
+    assert!(said.to_string().contains("caf\u{fffd}/broken.coffre"), "{said}");
+    run(command().args(["doctor", "--json"]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_printed_is_said_and_a_reader_that_leaves_is_no_error() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+    let output = command.arg("voices").stdout(full()).output().expect("it starts");
+    let (exit_code, words) = code(&output);
+    assert_eq!(exit_code, 6, "{words}");
+    assert!(words.contains("not all could be printed"), "{words}");
+    // Nobody hears anything: neither words nor a panic.
+    for arguments in [&["doctor"][..], &["voices"], &["inspect", "/nowhere"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
+        command.args(arguments).stdout(writer.try_clone().expect("a pipe")).stderr(writer);
+        let status = command.status().expect("it starts");
+        assert!(status.code().is_some_and(|exit_code| exit_code != 101), "{arguments:?}: {status}");
+    }
+}

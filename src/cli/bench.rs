@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
 fn first_voice() -> Result<Option<Arc<Voice>>, CliError> {
     let library = Library::scan(&[]);
     let Some(entry) = library.voices().next() else {
-        eprintln!("coffre: there are no voices; measuring without one");
+        output::complain(format_args!("coffre: there are no voices; measuring without one"));
         return Ok(None);
     };
     entry.load().map(Some).map_err(CliError::voice(&entry.name))

@@ -151,11 +151,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "check": check,
             "findings": findings,
             "spoken_distance": spoken.flatten().map(|distance| output::rounded(f64::from(distance))),
-            "output": made.as_ref().map(|(path, ..)| path),
+            "output": made.as_ref().map(|(path, ..)| output::path(path)),
             "id": made.as_ref().map(|(_, voice, _)| voice.id().to_string()),
             "bytes": made.as_ref().map(|(.., bytes)| bytes),
             "bank_frames": made.as_ref().map(|(_, voice, _)| voice.bank().len()),
-            "improved": improved.as_ref().map(|improved| &improved.path),
+            "improved": improved.as_ref().map(|improved| output::path(&improved.path)),
             "consent": made.as_ref().map(|(_, voice, _)| voice.manifest().consent.clone()),
         }));
     } else if !options.quiet {
@@ -180,10 +180,10 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 improved.warn();
             }
             if voice.manifest().consent.is_none() {
-                eprintln!(
+                output::complain(format_args!(
                     "coffre: the file does not say whose voice it is (origin unknown). State it with --consent, or \
                      later with `coffre voices state`"
-                );
+                ));
             }
         }
     }
@@ -279,7 +279,10 @@ fn analyse(
     }
     bar.finish_and_clear();
     if cloner.is_full() {
-        eprintln!("coffre: only the first {} minutes were used", coffre::clone::cloner::MAX_SECONDS / 60);
+        output::complain(format_args!(
+            "coffre: only the first {} minutes were used",
+            coffre::clone::cloner::MAX_SECONDS / 60
+        ));
     }
     Ok((cloner.analyse().map_err(|error| failed(error, options))?, hashes))
 }
@@ -331,7 +334,11 @@ fn signer(path: &Path) -> Result<Signer, CliError> {
         file.sync_all()
     });
     written.map_err(|error| unusable(error.to_string()))?;
-    eprintln!("coffre: a new key was made; keep {} to yourself. Its public half: {}", path.display(), signer.key());
+    output::complain(format_args!(
+        "coffre: a new key was made; keep {} to yourself. Its public half: {}",
+        path.display(),
+        signer.key()
+    ));
     Ok(signer)
 }
 

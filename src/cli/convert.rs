@@ -190,10 +190,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     progress.end();
 
     if reader.bad_samples() > 0 {
-        eprintln!("coffre: {} samples of the input were no numbers and became silence", reader.bad_samples());
+        output::complain(format_args!(
+            "coffre: {} samples of the input were no numbers and became silence",
+            reader.bad_samples()
+        ));
     }
     if clipped > 0 {
-        eprintln!("coffre: {clipped} samples were beyond full scale; lower --output-gain");
+        output::complain(format_args!("coffre: {clipped} samples were beyond full scale; lower --output-gain"));
     }
     let seconds = reader.position() as f64 / f64::from(spec.rate);
     let report = Report {
@@ -269,11 +272,11 @@ fn rvc_engine(
     }
     if voice.manifest().register_hz().is_none() {
         if !options.quiet {
-            eprintln!(
+            output::complain(format_args!(
                 "coffre: the register of {} is not known, so its pitch is the singer's; set --transpose, or import it with \
                  --range",
                 voice.name()
-            );
+            ));
         }
         return Ok((engine, None));
     }
@@ -381,8 +384,8 @@ impl Report<'_> {
         let latency_ms = self.latency_len as f64 * 1000.0 / f64::from(self.rate);
         if options.json {
             output::json(&json!({
-                "input": options.input,
-                "output": options.output,
+                "input": output::path(&options.input),
+                "output": output::path(&options.output),
                 "voice": self.voice.map(Voice::name),
                 "voice_b": self.voice_b.map(Voice::name),
                 "morph": options.morph.map(|share| output::rounded(f64::from(share))),

@@ -46,11 +46,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "ok": problem.is_none(),
             "runtime": {
                 "ok": runtime.is_ok(),
-                "path": runtime.as_ref().ok().map(|runtime| runtime.path()),
+                "path": runtime.as_ref().ok().map(|runtime| output::path(runtime.path())),
                 "version": runtime.as_ref().ok().map(|runtime| runtime.version()),
                 "error": runtime.as_ref().err().map(ToString::to_string),
-                "folders": Places::current().folders(),
-                "traces": reporting::traces(),
+                "folders": paths(&Places::current().folders()),
+                "traces": paths(&reporting::traces()),
             },
             "content": match &content {
                 Ok(content) => json!({ "ok": true, "space": content.space, "call_ms": content.call_ms, "error": null }),
@@ -62,7 +62,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "offered": Device::offered().map(Device::word).collect::<Vec<_>>(),
                 "chosen": device::chosen().word(),
                 "stored": settings.device.map(Device::word),
-                "settings": settings_path,
+                "settings": settings_path.as_ref().map(output::path),
                 "settings_trouble": Some(&settings.note).filter(|note| !note.is_empty()),
                 "runs_on": device.map(Device::word),
                 "trouble": device::trouble(),
@@ -167,7 +167,7 @@ struct Plugin {
 
 impl Plugin {
     fn as_json(&self) -> Value {
-        json!({ "format": self.format, "path": self.path, "installed": self.path.exists() })
+        json!({ "format": self.format, "path": output::path(&self.path), "installed": self.path.exists() })
     }
 }
 
@@ -182,6 +182,10 @@ fn plugins() -> Vec<Plugin> {
     places.iter().map(|&(format, path)| Plugin { format, path: home.join(path) }).collect()
 }
 
+fn paths(paths: &[PathBuf]) -> Vec<Value> {
+    paths.iter().map(output::path).collect()
+}
+
 fn folder(path: &std::path::Path) -> Value {
-    json!({ "path": path, "exists": path.is_dir() })
+    json!({ "path": output::path(path), "exists": path.is_dir() })
 }

@@ -58,8 +58,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         output::json(&json!({
             "name": name,
             "id": VoiceId::of(&bytes).to_string(),
-            "path": path,
-            "index": index,
+            "path": output::path(&path),
+            "index": index.as_ref().map(output::path),
             "bytes": bytes.len(),
             "description": about,
             "seconds": output::rounded(start.elapsed().as_secs_f64()),

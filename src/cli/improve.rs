@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "seconds_taken": output::rounded(start.elapsed().as_secs_f64()),
             "resumed_at": output::rounded(f64::from(improved.resumed_at)),
             "from": improved.voice.manifest().improved_from,
-            "output": improved.path,
+            "output": output::path(&improved.path),
             "id": improved.voice.id().to_string(),
             "name": improved.voice.name(),
             "not_adapted": improved.not_adapted,
@@ -70,10 +70,10 @@ impl Improved {
     /// Says what could not be done.
     pub fn warn(&self) {
         if let Some(reason) = &self.not_adapted {
-            eprintln!(
+            output::complain(format_args!(
                 "coffre: mix mode learned no more of this voice: {reason}. With `coffre clone --improve`, or from a voice \
                  made with --keep-recordings, it comes nearer"
-            );
+            ));
         }
     }
 }

@@ -51,8 +51,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         #[cfg(feature = "fetch")]
         Action::Get(options) => get::run(&folder, options)?,
         Action::List { json: true } => {
-            let one = |kind: Foundation| json!({ "file": kind.file_name(), "purpose": kind.purpose(), "path": foundation::find(&folder, kind) });
-            output::json(&json!({ "folder": folder, "models": Foundation::ALL.map(one) }));
+            let one = |kind: Foundation| json!({ "file": kind.file_name(), "purpose": kind.purpose(), "path": foundation::find(&folder, kind).map(output::path) });
+            output::json(&json!({ "folder": output::path(&folder), "models": Foundation::ALL.map(one) }));
         }
         Action::List { json: false } => {
             output::line(format_args!("{}", folder.display()));

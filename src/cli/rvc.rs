@@ -12,8 +12,8 @@ use coffre::onnx::device::{self, Device};
 use coffre::parameter;
 use coffre::voice::Voice;
 
-use super::CliError;
 use super::convert::within;
+use super::{CliError, output};
 
 /// Options that only RVC voices have.
 #[derive(Debug, clap::Args)]
@@ -61,7 +61,7 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
     engine.put(0, Some(prepared));
     if let Some(reason) = device::trouble() {
         let running = device::running().unwrap_or_else(|| Device::Cpu.title().to_owned());
-        eprintln!("coffre: {reason}. The voice runs on: {running}");
+        output::complain(format_args!("coffre: {reason}. The voice runs on: {running}"));
     }
     Ok(Box::new(engine))
 }

@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let seconds = levels.len() as f64 / FRAMES_PER_SECOND as f64;
     if options.json {
         output::json(&json!({
-            "file": options.file,
+            "file": output::path(&options.file),
             "seconds": output::rounded(seconds),
             "is_marked": !findings.is_empty(),
             "findings": findings.iter().map(|finding| as_json(finding, &library)).collect::<Vec<_>>(),

@@ -87,11 +87,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                     manifest.description
                 ));
             }
-            Err(error) => eprintln!("coffre: {}: {error}", entry.path.display()),
+            Err(error) => output::complain(format_args!("coffre: {}: {error}", entry.path.display())),
         }
     }
     if library.voices().next().is_none() {
-        eprintln!("coffre: there are no voices; `coffre doctor` lists the folders that are searched");
+        output::complain(format_args!(
+            "coffre: there are no voices; `coffre doctor` lists the folders that are searched"
+        ));
     }
     Ok(())
 }
@@ -146,7 +148,7 @@ pub fn as_json(entry: &VoiceEntry) -> Value {
         "name": entry.name,
         "id": entry.id.map(|id| id.to_string()),
         "origin": word(entry.origin),
-        "path": entry.path,
+        "path": output::path(&entry.path),
         "description": manifest.map(|manifest| &manifest.description),
         "languages": manifest.map(|manifest| &manifest.languages),
         "median_f0_hz": manifest.map(|manifest| manifest.median_f0_hz),
