@@ -234,6 +234,11 @@ fn native_engine(
             if let Some(path) = &options.save_profile {
                 save(path, learned.as_ref())?;
             }
+            if let Some(doubt) = learned.as_ref().and_then(SourceProfile::doubt)
+                && !options.quiet
+            {
+                output::complain(format_args!("coffre: {doubt} If not, take out hum or bleed, or name a --profile"));
+            }
             learned.map_or_else(SourceProfile::population, Arc::new)
         }
     };

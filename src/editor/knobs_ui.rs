@@ -12,7 +12,7 @@ pub const HEIGHT: egui::Rangef = egui::Rangef { min: 246.0, max: 300.0 };
 /// Least and greatest width of the input and output cards.
 const SIDE_WIDTH: egui::Rangef = egui::Rangef { min: 130.0, max: 168.0 };
 /// Least and greatest width of the register card.
-const REGISTER_WIDTH: egui::Rangef = egui::Rangef { min: 142.0, max: 160.0 };
+const REGISTER_WIDTH: egui::Rangef = egui::Rangef { min: 168.0, max: 188.0 };
 /// Height of a card's title.
 const TITLE_HEIGHT: f32 = 18.0;
 
@@ -28,7 +28,7 @@ pub fn knobs_ui(
     let gap = theme::GAP;
     let column = |left: f32, width: f32| Rect::from_min_size(pos2(left, rect.top()), vec2(width, rect.height()));
     let share = |range: egui::Rangef, of: f32| range.clamp(rect.width() * of);
-    let (side, register) = (share(SIDE_WIDTH, 0.18), share(REGISTER_WIDTH, 0.17));
+    let (side, register) = (share(SIDE_WIDTH, 0.18), share(REGISTER_WIDTH, 0.19));
     let input_rect = column(rect.left(), side);
     let register_rect = column(input_rect.right() + gap, register);
     let output_rect = column(rect.right() - side, side);
@@ -83,7 +83,7 @@ fn side_ui(
 
 fn register_ui(ui: &mut Ui, card: Rect, moved: &str, access: &dyn ControlAccess) {
     let body = title(ui, card, Parameter::Register.spec().name);
-    let field = Rect::from_min_max(pos2(body.right() - 66.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
+    let field = Rect::from_min_max(pos2(body.right() - 76.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
     let words = Rect::from_min_size(pos2(body.left(), body.top() - 1.0), vec2(body.width(), 14.0));
     paint::text_in(ui, words, Align2::RIGHT_CENTER, moved, theme::regular(11.0), theme::DIM);
     let knobs = Rect::from_min_max(pos2(body.left(), words.bottom()), body.max);

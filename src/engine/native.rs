@@ -65,8 +65,9 @@ const REFINED: [f32; 2] = [0.6, 0.8];
 /// The same of the corrector's gains, which are more careful than those that they foretell.
 const CORRECTED: [f32; 2] = [0.75, 0.9];
 
-/// Frames quieter than this are not learned from: root mean square, -50 dBFS.
-const LEARN_RMS: f32 = 3.2e-3;
+/// Frames quieter than this are not learned from, and none below the gate: root mean square, -65 dBFS. What is quiet
+/// beside the rest is left out by the learner.
+const LEARN_RMS: f32 = 5.6e-4;
 
 /// The embedded engine. Allocates in [`NativeEngine::new`] and while learning is started or finished.
 pub struct NativeEngine {
@@ -259,9 +260,10 @@ impl NativeEngine {
         }
     }
 
-    fn learn(&mut self, has_key: bool) {
+    fn learn(&mut self, has_key: bool, gate_db: f32) {
         let Some(learner) = &mut self.learner else { return };
-        if self.frame.rms >= LEARN_RMS {
+        let gate = 10.0_f32.powf(gate_db.clamp(-100.0, 0.0) / 20.0);
+        if self.frame.rms >= gate.max(LEARN_RMS) {
             learner.push(&LearnFrame {
                 f0_hz: self.frame.f0_hz,
                 loudness: self.frame.loudness,
@@ -498,7 +500,7 @@ impl Engine for NativeEngine {
 
         self.analyser.push(&clean, &mut self.frame);
         let confidence = self.step_content();
-        self.learn(confidence.is_some());
+        self.learn(confidence.is_some(), params.gate_db);
         self.phones[self.hops % PARAM_HOPS] = match confidence {
             Some(_) => self.content_frame.logp.map(f32::exp),
             None => [0.0; PHONES],

@@ -73,7 +73,13 @@ fn in_use() -> EditorModel {
     }
     model.voices = voices.into_iter().map(|(_, (choice, _))| choice).collect();
     // Figures of live mode from docs/measured.md.
-    model.reading = Reading { profile: ProfileState::Learned, latency_samples: 2224, load: 0.09, ..model.reading };
+    model.reading = Reading {
+        profile: ProfileState::Learned,
+        latency_samples: 2224,
+        load: 0.09,
+        register_st: 12.0,
+        ..model.reading
+    };
     let octave_down = hz_from_midi(57.0) / hz_from_midi(69.0);
     let mut trace = PitchTrace::default();
     let points: Vec<PitchPoint> = model.trace.newest_first().collect();
