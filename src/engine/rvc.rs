@@ -178,7 +178,7 @@ impl RvcEngine {
         self.listener = Some(listener);
     }
 
-    /// Semitones from the singer's register to that of the voice in a slot; 0 when nobody knows the voice's.
+    /// Semitones from the singer's register to that of the voice in a slot; 0 if the voice's is unknown.
     fn register_st(&self, slot: usize) -> f32 {
         let ready = self.slots.get(slot).and_then(Option::as_ref);
         let target = ready.and_then(|ready| ready.loaded.voice.manifest().register_hz());
@@ -272,7 +272,7 @@ impl RvcEngine {
                 let is_protected = self.options.protect < 0.5 && ready.generator.has_f0();
                 let protect = if is_protected { self.options.protect } else { 1.0 };
                 let phone = ready.content.update(&self.low, self.hops as i64).map(|()| {
-                    // RVC's bound: what is below 1 Hz is unvoiced.
+                    // As in RVC: below 1 Hz is unvoiced.
                     let keeps = |frame: usize| if f0_hz[frame] < 1.0 { protect } else { 1.0 };
                     let mut phone = ready.content.phone().to_vec();
                     ready.retrieve(&mut phone, window - decoded, amount, keeps, &mut self.found);

@@ -1,7 +1,7 @@
-//! RVC voices for a plugin instance: their engine, and the graphs that they need besides themselves.
+//! RVC voices for a plugin instance: their engine, and the foundation graphs that they need.
 //!
-//! Runs on the loader's thread, but for [`delays`]. Graphs are shared by all instances of the process: their key is the
-//! file's path, length and time, so that no instance reads hundreds of megabytes to learn that they are loaded already.
+//! Runs on the loader's thread, except for [`delays`]. Graphs are shared by all instances of the process. Their key is the
+//! file's path, length and time, so that no instance reads hundreds of megabytes only to find them loaded already.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub(super) fn engine(mode: Mode) -> Result<Box<dyn Engine>, String> {
     Ok(Box::new(engine))
 }
 
-/// What runs the graphs, and why it is not what was chosen.
+/// The device that runs the graphs, and why it is not the chosen one.
 pub(super) fn device() -> String {
     let usable = || Runtime::get().map_or(device::Device::Cpu, device::usable).title().to_owned();
     let running = device::running().unwrap_or_else(usable);
@@ -145,7 +145,7 @@ fn unusable(title: &str, word: &str, path: &Path, error: &GraphError) -> VoicePr
     ))
 }
 
-/// What stands for a file's content as long as nobody replaces it.
+/// Identifies a file's content as long as the file is not replaced.
 fn key(path: &PathBuf) -> Option<[u8; 32]> {
     let about = std::fs::metadata(path).ok()?;
     let modified = about.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
