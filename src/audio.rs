@@ -1,7 +1,7 @@
 //! The audio thread's half: down-mix, dry delay, exchange with the worker, mix, gains, declicking, meters.
 //!
-//! Allocates in [`Processor::new`] alone. Between two calls of [`Processor::process`] nothing is kept but delay lines and
-//! counters, and whatever the host's blocks are, the output is the same. Knows no engine, voice, file or framework.
+//! Allocates in [`Processor::new`] only. Between two calls of [`Processor::process`] only delay lines and counters are kept,
+//! and the output does not depend on the host's block sizes. Knows no engine, voice, file or framework.
 
 pub mod clock;
 pub mod declick;
@@ -316,7 +316,7 @@ impl Processor {
         for (index, place) in range.enumerate() {
             let mut sum = 0.0;
             for channel in 0..MAX_CHANNELS {
-                // A second output channel without input of its own hears the first one's.
+                // A second output channel without an input gets the first one's.
                 let source = channel.min(inputs - 1);
                 let mut sample = channels.get(source).map_or(0.0, |samples| samples[place]);
                 let is_bad = !sample.is_finite();

@@ -1,7 +1,7 @@
 //! Audio files: WAV and FLAC in, WAV and FLAC out, block by block.
 //!
-//! For the command line and for building voices, on their own threads. Memory stays bounded whatever a file claims. Knows
-//! nothing of what the samples are for.
+//! For the command line and for building voices, on their own threads. Memory use is bounded, whatever a file claims. Does
+//! not know what the samples are for.
 
 mod error;
 mod flac;

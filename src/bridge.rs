@@ -10,8 +10,9 @@
 //! [editor] ─── preview of a voice ───▶ [audio] ─── what was heard ───▶ [editor]
 //! ```
 //!
-//! The audio thread meets the others in [`link`], in [`preview`](mod@preview) and in the atomics of [`telemetry`] and [`session`] alone: wait-free
-//! rings, no lock. The tables of [`session`] and the texts are behind short locks that the audio thread never takes.
+//! The audio thread meets the others only in [`link`], in [`preview`](mod@preview) and in the atomics of [`telemetry`] and
+//! [`session`]: wait-free rings, no lock. The tables of [`session`] and the texts are behind short locks that the audio
+//! thread never takes.
 
 pub mod capture;
 pub mod device;

@@ -1,4 +1,4 @@
-//! The commands, their options, and what scripts can rely on: exit codes, JSON on standard output, words on standard
+//! The commands, their options, and what scripts can rely on: exit codes, JSON on standard output, messages on standard
 //! error.
 
 mod bench;
@@ -27,7 +27,7 @@ use coffre::settings;
 
 pub use error::CliError;
 
-/// A vocal goes in, the same performance comes out in another voice.
+/// A vocal goes in, the same performance comes out in another voice
 #[derive(Debug, Parser)]
 #[command(name = "coffre", version, about, after_help = EXIT_CODES)]
 struct Cli {
@@ -42,21 +42,21 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 something unexpected, 2 wrong us
 enum Command {
     /// Convert a WAV or FLAC file
     Convert(convert::Options),
-    /// Make a voice of recordings, in seconds
+    /// Make a voice from recordings, in seconds
     Clone(Box<clone::Options>),
-    /// Make a voice more like itself; the old one stays
+    /// Make a voice sound more like its speaker; the old one stays
     Improve(improve::Options),
-    /// List the voices of this machine, import, export, rename or delete them
+    /// List the voices on this machine; import, export, rename or delete them
     Voices(voices::Options),
-    /// Make a voice of Coffre from one of RVC
+    /// Turn an RVC voice into a Coffre voice
     Import(import::Options),
-    /// The graphs that RVC voices need: list them, add one, fetch one
+    /// List, add or download the graphs that RVC voices need
     Models(models::Options),
     /// Describe a voice, a profile or an audio file
     Inspect(inspect::Options),
-    /// Look for Coffre's watermark in an audio file, and say which voice made it and where
+    /// Look for Coffre's watermark in an audio file: which voice made it, and where it is
     Verify(verify::Options),
-    /// Check the runtime, the voices and the folders of hosts, and say what to do
+    /// Check the runtime, the voices and the plugin folders, and say what to do
     Doctor(doctor::Options),
     /// Measure speed, latency and memory on this machine
     Bench(bench::Options),

@@ -57,7 +57,7 @@ pub struct CloneOptions {
     pub bank_frames: Option<usize>,
     /// Whether the file gets a few seconds of the recordings to listen to; for [`Analysed::make`].
     pub has_preview: bool,
-    /// Whether the file keeps the recordings, so that the bank can be made anew; for [`Analysed::make`].
+    /// Whether the file keeps the recordings, so that the bank can be made again; for [`Analysed::make`].
     pub keeps_recordings: bool,
     /// A picture of the voice; for [`Analysed::make`].
     pub portrait: Option<Portrait>,
@@ -77,7 +77,7 @@ pub enum CloneError {
     /// The content encoder failed.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// The system gives no thread, or one ended suddenly.
+    /// No thread could be started, or one ended unexpectedly.
     #[error("{reason}. Close other programs and try again")]
     Thread {
         /// The reason in words.

@@ -1,4 +1,4 @@
-//! Signal processing that several modules need. Knows no voice, engine, host or thread.
+//! Signal processing shared by several modules. Knows no voice, engine, host or thread.
 
 pub mod decimator;
 pub mod denormals;

@@ -1,7 +1,7 @@
 //! The conversion engine: one hop of samples in, one hop of samples out.
 //!
-//! Runs on the worker thread of a plugin instance or in the command line, which therefore sound the same. Knows no
-//! thread, clock, host or file.
+//! Runs on the worker thread of a plugin instance and in the command line, so both sound the same. Knows no thread, clock,
+//! host or file.
 
 pub mod analysis;
 pub mod content;

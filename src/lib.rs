@@ -9,19 +9,19 @@
 //!                  [audio-thread]                        [worker-thread, one hop at a time]                   [audio-thread]
 //! ```
 //!
-//! A plugin instance has an audio thread (the host's), a worker that runs hops and nothing else, and a loader that opens
-//! voices and graphs. The command line runs the same [`engine`] through the same [`engine::stream`], so an offline
-//! result is the reference for the live one, sample by sample.
+//! A plugin instance has an audio thread (the host's), a worker that only runs hops, and a loader that opens voices and
+//! graphs. The command line runs the same [`engine`] through the same [`engine::stream`], so an offline result is the
+//! reference for the live one, sample by sample.
 //!
 //! The native engine ([`engine::native`]) cuts the singer's own pitch periods, re-spaces them to the wanted pitch and
 //! filters them by the difference between what two retrieval banks say for the content of a frame: the target's and the
 //! singer's. Content features come from one small graph, run frame by frame with explicit state.
 //!
-//! RVC voices have an engine of their own ([`engine::rvc`]) with another delay. An instance runs one engine at a time: at
-//! an activation the voice of the chosen slot decides which, as the latency mode does. While it runs, `voice` moves among
-//! slots of that kind and empty ones; a slot of the other kind sounds as the fallback, exactly from where it was chosen,
-//! and the host is asked once to start again. An RVC voice that cannot sound keeps its engine and delay, so that the
-//! session stays aligned. Voices of the engine that does not run are not loaded.
+//! RVC voices have an engine of their own ([`engine::rvc`]) with another delay. An instance runs one engine at a time. At
+//! activation the voice in the chosen slot decides which one, like the latency mode. While it runs, `voice` can move among
+//! slots of that kind and empty ones. A slot of the other kind plays the fallback, exactly from where it was chosen, and
+//! the host is asked once to restart the plugin. An RVC voice that cannot play keeps its engine and delay, so that the
+//! session stays aligned. Voices of the engine that is not running are not loaded.
 //!
 //! # Code map
 //!
@@ -50,11 +50,11 @@
 //! 2. Latency is constant while active, summed in [`engine::latency`] alone, and the same for wet, dry and bypass.
 //! 3. Hops lie on an absolute grid and nothing depends on the clock, so any partition into blocks and any of the three
 //!    host clocks gives identical samples while no hop is late.
-//! 4. What is late is thrown away, never played late: after an overload alignment is back with the next exchange.
+//! 4. What is late is dropped, never played late: after an overload, alignment is back with the next exchange.
 //! 5. `engine` knows no host, thread, clock or file. Only `bridge` holds what crosses threads.
-//! 6. A voice's preview is heard in real time only; without one it changes no bit of the output.
-//! 7. Every file, state, graph and parameter from outside is hostile: sizes and shapes are bounded before allocation, a
-//!    refused voice leaves the previous one playing, and a missing one is named and kept.
+//! 6. A voice's preview is heard in real time only; while none plays, no bit of the output changes.
+//! 7. Every file, state, graph and parameter from outside is treated as hostile: sizes and shapes are bounded before
+//!    allocation, a refused voice leaves the previous one playing, and a missing one is named and its slot kept.
 
 pub mod audio;
 pub mod audio_file;

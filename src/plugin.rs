@@ -1,6 +1,6 @@
 //! The host's life cycle, and nothing else: activate, reset, process, deactivate, latency, tail.
 //!
-//! The one place where the framework meets the rest. What can take time happens in [`crate::worker`], what makes sound in
+//! The only place where the framework meets the rest. Slow work happens in [`crate::worker`], sound is made in
 //! [`crate::audio`].
 
 mod restart;
@@ -31,7 +31,7 @@ use restart::RestartPort;
 /// blocks of 512: taking that for the slack would cost 170 ms.
 const CREDIBLE_BLOCK_LEN: u32 = 2_048;
 
-/// What is assumed of a host that announces more.
+/// Assumed for a host that announces more.
 const ASSUMED_BLOCK_LEN: u32 = 512;
 
 /// Longer blocks than assumed in a row, in real time, before the host is asked to start again.
@@ -129,7 +129,7 @@ impl Coffre {
             match Instance::start(backend, self.session.clone(), self.telemetry.clone()) {
                 Ok(instance) => self.instance = Some(instance),
                 Err(error) => {
-                    let reason = format!("the system gives no thread: {error}");
+                    let reason = format!("no thread could be started: {error}");
                     self.telemetry.replace_troubles(
                         |trouble| matches!(trouble, Trouble::Stopped { .. }),
                         vec![Trouble::Stopped { reason }],

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`embed`] runs wherever the engine runs and adds no delay; [`mod@detect`] is for files. Knows no thread, clock, host or
-//! file. A finding shows that a mark is there. Not finding one shows nothing: marks can be switched off, and wear off
-//! under heavy processing. What survives what is measured in `models/PROVENANCE.md`.
+//! file. A finding shows that a mark is there. Not finding one proves nothing: marks can be switched off, and heavy
+//! processing can remove them. `models/PROVENANCE.md` has measurements.
 
 pub mod code;
 pub mod detect;

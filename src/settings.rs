@@ -1,8 +1,8 @@
 //! What belongs to this computer and not to a session: which device runs RVC voices.
 //!
-//! A small file in the user's configuration folder, written whole or not at all. Its content is hostile: what cannot be
-//! read counts as nothing chosen, and is said. An environment variable wins over it: see [`device`]. Not for the audio
-//! thread.
+//! A small file in the user's configuration folder, written atomically. Its content is treated as hostile: if it cannot be
+//! read, nothing counts as chosen, and the user is told. An environment variable overrides it: see [`device`]. Not for the
+//! audio thread.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -31,12 +31,12 @@ struct Content {
     other: Map<String, Value>,
 }
 
-/// What was chosen on this computer.
+/// The choices made on this computer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What large graphs are meant for; `None` = nothing was chosen.
     pub device: Option<Device>,
-    /// What is wrong with the file, and what to do; empty when nothing is.
+    /// What is wrong with the file, and what to do; empty if nothing is.
     pub note: String,
 }
 
@@ -102,7 +102,7 @@ pub fn load(path: &Path) -> Settings {
 /// file cannot be read: then it is replaced.
 ///
 /// # Errors
-/// In words: why it could not be written. The choice acts for this process all the same.
+/// Why it could not be written, in words. The choice still applies to this process.
 pub fn choose_device(device: Device) -> Result<(), String> {
     // Read first, so that what the file said does not come after.
     applied();
@@ -148,7 +148,7 @@ fn read(path: &Path) -> Result<Content, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| format!("it is no settings file ({error})"))
+    serde_json::from_slice(&bytes).map_err(|error| format!("it is not a settings file ({error})"))
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub struct MeanShapes {
     pub unvoiced: [f32; SHAPE_BANDS],
 }
 
-/// What retrieval loses, and how to give it back.
+/// Variance that retrieval loses, and the factors that restore it.
 ///
 /// The mean of neighbours is smoother than speech. `ratio` is the per-band standard deviation of the speaker's own
 /// frames over that of smoothed retrieved ones, measured when the voice was built by asking every recording of the
@@ -278,13 +278,13 @@ impl Voice {
         &self.restoration
     }
 
-    /// Share of the absolute map at the default likeness, in `0.0..=`[`MAX_ABSOLUTE_SHARE`]: how much the bank's own word
-    /// counts beside its difference to the singer's. 0 unless the voice was improved.
+    /// Share of the absolute map at the default likeness, in `0.0..=`[`MAX_ABSOLUTE_SHARE`]: the rest is the differential
+    /// map. 0 unless the voice was improved.
     pub fn absolute_share(&self) -> f32 {
         self.absolute_share
     }
 
-    /// What the refiner of mix mode was taught about this voice; clones have it, unless their recordings were short.
+    /// The refiner's adaptation to this voice, for mix mode; clones have one unless their recordings were short.
     pub fn adaptation(&self) -> Option<&Adaptation> {
         self.adaptation.as_ref()
     }
@@ -316,7 +316,7 @@ impl Voice {
 
 /// Several lines in plain words about a voice or singer file.
 fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Signature) -> String {
-    // A text of several lines could pretend to be the lines below it.
+    // A text with line breaks could imitate the lines below it.
     let one_line = |text: &str| text.replace(char::is_control, " ");
     let or_unknown = |text: &str| if text.is_empty() { "not stated".to_owned() } else { one_line(text) };
     let consent = match &manifest.consent {

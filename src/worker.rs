@@ -1,9 +1,9 @@
 //! The inference thread of a plugin instance, and the loader thread that prepares things for it.
 //!
-//! The worker runs hops and nothing else, so that a voice being opened or a graph being loaded never makes a hop late.
-//! The loader opens voices, builds engines and serves the editor's requests, and hands the results over as boxes. Both
-//! are named, sleep until they are woken, and are joined when the instance goes, unless they hang: then they are left
-//! behind after a bounded time, because a host must not hang with them.
+//! The worker only runs hops, so that opening a voice or loading a graph never makes a hop late. The loader opens voices,
+//! builds engines and serves the editor's requests, and hands the results over as boxes. Both are named, sleep until
+//! woken, and are joined when the instance goes. If one hangs, it is abandoned after a bounded time, because the host must
+//! not hang with it.
 
 pub mod backend;
 mod ending;
@@ -53,7 +53,7 @@ enum Message {
     Attach(WorkerEnd),
     /// The engine panicked and is gone.
     EngineLost(String),
-    /// A hop failed; the engine goes on.
+    /// A hop failed; the engine continues.
     HopFailed(String),
     /// Hops work again.
     HopsWork,
@@ -99,7 +99,7 @@ impl Instance {
     /// Starts both threads. Nothing is loaded on the calling thread.
     ///
     /// # Errors
-    /// The system's own when it gives no thread.
+    /// The system's error if no thread can be started.
     pub fn start(backend: Box<dyn Backend>, session: Arc<Session>, telemetry: Arc<Telemetry>) -> std::io::Result<Self> {
         // Threads run in this module from here on.
         crate::onnx::pin_own_module();

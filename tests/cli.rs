@@ -1,4 +1,4 @@
-//! The `coffre` command as scripts meet it: exit codes, lengths, formats, JSON, hostile files.
+//! The `coffre` command as scripts use it: exit codes, lengths, formats, JSON, hostile files.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -351,7 +351,7 @@ fn verify_finds_what_convert_marks_and_says_so_in_words_and_json() {
         assert_eq!(report["is_marked"], false, "{report}");
         let said = coffre(&["verify", unmarked]);
         assert_eq!(code(&said).0, 0);
-        assert!(String::from_utf8_lossy(&said.stdout).contains("No mark shows nothing"));
+        assert!(String::from_utf8_lossy(&said.stdout).contains("A missing mark proves nothing"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Cloning and the library as a person meets them on the command line: the check's words, consent, extras, signatures,
+//! Cloning and the library on the command line: the check's messages, consent, extras, signatures,
 //! imports and deletions, and that a killed process never breaks the library. Needs no ONNX Runtime.
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! The readers of foreign files under mutated input, for as long as somebody lets it run.
+//! Fuzzes the readers of foreign files with mutated input.
 //!
-//! A few thousand executions in every test run; `COFFRE_FUZZ_SECONDS=3600 cargo test --test fuzz -- --nocapture` goes on
-//! and counts. What a reader says in new words is kept as a seed, so that the search gets deeper than the first check.
+//! A few thousand executions in every test run; `COFFRE_FUZZ_SECONDS=3600 cargo test --test fuzz -- --nocapture` runs
+//! longer and counts. Inputs with a new error message become seeds, so that the search gets deeper than the first check.
 //! A panic or more memory than allowed ends it with the input in hexadecimal.
 
 mod common;

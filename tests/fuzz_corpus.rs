@@ -1,5 +1,5 @@
-//! What coverage-guided fuzzing of the readers gathered, read again: no panic, no broken promise, bounded memory. And the
-//! files that are made to take memory, which are too large for a fuzzer to come upon.
+//! Reads the corpus from coverage-guided fuzzing again: no panic, no broken promise, bounded memory. Also files that are
+//! made to exhaust memory, which are too large for a fuzzer to find.
 //!
 //! The corpora lie in `data/fuzz`, one archive per target; `fuzz_targets/README.md` says how they are made.
 

@@ -1,4 +1,4 @@
-//! A worker that is late, hangs, fails or panics: what is heard, what is counted, and how soon all is well again.
+//! A worker that is late, hangs, fails or panics: what is heard, what is counted, and how soon it recovers.
 //!
 //! The engine turns the signal upside down, so that converted and dry are told apart. The audio thread is under the
 //! allocation check throughout.

@@ -1,5 +1,5 @@
-//! The real-time law in a CLAP host: on the audio thread the plugin neither allocates, nor asks the system for anything
-//! but to wake its worker.
+//! The real-time law in a CLAP host: on the audio thread the plugin neither allocates nor makes system calls, except to
+//! wake its worker.
 //!
 //! With the feature `alloccheck` an allocation in `process()` or `reset()` ends the program; that the check is armed is
 //! checked by a host that allocates itself. System calls are forbidden by a filter of the kernel on the audio thread

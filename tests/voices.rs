@@ -1,5 +1,8 @@
 //! Hostile voice files: every one gives an error that says what is wrong, none a panic or unbounded memory.
 
+#[path = "voices/format_page.rs"]
+mod format_page;
+
 use std::io::{Cursor, Write as _};
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The plugin in a VST3 host: what only shows with threads, restarts and an editor that comes and goes.
+//! The plugin in a VST3 host, with threads, restarts and an editor that opens and closes.
 #![cfg(all(feature = "plugin", target_os = "linux"))]
 
 #[path = "common/vst3_host.rs"]

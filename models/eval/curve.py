@@ -1,4 +1,4 @@
-"""How near a cloned voice comes with 5 s to 5 min of recordings, before and after `coffre improve`.
+"""How similar a cloned voice is with 5 s to 5 min of recordings, before and after `coffre improve`.
 
 Targets are the three held-out speakers with more than five minutes; sources are clips of other held-out speakers. The
 recordings are the first seconds of a target's material, the references clips from its end. Every conversion is a line in

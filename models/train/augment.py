@@ -1,7 +1,7 @@
-"""Training batches: clips cut at random, each as if said by another throat in another room.
+"""Training batches: clips cut at random, each disguised as another speaker in another room.
 
-Resampling moves pitch and formants
-together, warped mel bands move the formants back or elsewhere: between them pitch and formants vary separately.
+Resampling moves pitch and formants together, warped mel bands move the formants back or elsewhere; with both, pitch and
+formants vary separately.
 """
 
 import math

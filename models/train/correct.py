@@ -1,8 +1,8 @@
-"""Train the corrector of live mode: it foretells, before a frame is heard, what the refiner would make of it.
+"""Train the corrector of live mode: it predicts the refiner's correction before a frame is heard, without adding delay.
 
-The refiner hears what came out, 40 ms late; the corrector is told what will come out. `correct.rs` converts recordings of
-training speakers in live mode, to the four voices and to clones of other training speakers, and writes what the
-corrector is told of each frame beside what the refiner of that voice answers to the sound. Below the work folder, in
+The refiner sees the converted sound, 40 ms late; the corrector gets what the sound will be. `correct.rs` converts recordings of
+training speakers in live mode, to the four voices and to clones of other training speakers, and writes the
+corrector's features of each frame beside the gains of that voice's refiner for the sound. Below the work folder, in
 `correct/`: `SPEAKER.wav`, `voices/` clones, `SPEAKER.VOICE.f32` frames. What is there is not made again.
 """
 

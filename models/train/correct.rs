@@ -1,5 +1,5 @@
-//! Writes what the corrector is trained on (`correct.py`): what it is told of each frame of a conversion in live mode, and
-//! what the refiner makes of the sound that comes out.
+//! Writes the corrector's training data (`correct.py`): its features of each frame of a conversion in live mode, and the
+//! refiner's gains for the converted sound.
 //!
 //! ```text
 //! COFFRE_ONNXRUNTIME=/path/to/libonnxruntime.so cargo run --release --no-default-features --features recipe \

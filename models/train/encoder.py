@@ -1,7 +1,7 @@
-"""Stage 5: train a content network on what the guide says of every frame, however the recording is disguised.
+"""Stage 5: train a content network on the guide's labels of every frame, with the recording disguised.
 
-AdamW with a cosine over wall-clock time, so that a run fits the time there is whatever the machine; EMA weights are
-what is kept. Loss: cross-entropy to the guide's phone probabilities (mixed with the alignment where there is one) +
+AdamW with a cosine over wall-clock time, so that a run takes the time it was given on any machine; the EMA weights are
+kept. Loss: cross-entropy to the guide's phone probabilities (mixed with the alignment where there is one) +
 squared distance of a linear map of the features to the guide's directions, from which the speaker's mean is taken, so
 that what they tell of the speaker is no help.
 """

@@ -1,4 +1,4 @@
-//! What the embedded voices carry besides what sounds: the first seconds of one vocal converted to each, and a picture.
+//! Extras of the embedded voices: a preview, which is the first seconds of one vocal converted to each, and a picture.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,4 @@
-"""Stage `f0`: what judges the pitch tracker's candidates, and how good the tracker is on sounds whose F0 is exactly known.
+"""Stage `f0`: trains the judge of the pitch tracker's candidates, and measures the tracker on sounds whose F0 is exactly known.
 
 `python -m train f0 --frames PROGRAM` makes sounds (`f0_truth.py`) of training speakers and synthetic singers, lets the
 program `f0-frames` (`f0.rs`) find candidates, trains the judge (`f0_net.py`) for some epochs and writes its weights into

@@ -1,4 +1,4 @@
-//! Writes what the pitch tracker makes of recordings: part of the recipe that trains and measures it (`f0.py`).
+//! Writes the pitch tracker's output for recordings: part of the recipe that trains and measures it (`f0.py`).
 //!
 //! ```text
 //! cargo run --release --no-default-features --features recipe --example f0-frames -- FILE.f32...

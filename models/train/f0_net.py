@@ -1,4 +1,4 @@
-"""The judge of pitch candidates (`src/engine/f0/judge.rs`): what it is told, how it learns and how its weights are written.
+"""The judge of pitch candidates (`src/engine/f0/judge.rs`): its inputs, its training and how its weights are written.
 
 One network says how likely it is that none of a frame's candidates is right, the other, by a softmax, which of them is if
 one is: a voice that repeats well is never given up because nothing like it was among the sounds. About a thousand weights.

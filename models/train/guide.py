@@ -1,7 +1,7 @@
 """Stage 4: the guide, which labels every frame of the speech set for the encoders to learn.
 
-It hears a recording twice over: as mel frames, which tell when, and as what the encoder of a recogniser made of it
-(Moonshine tiny, `listen.py`), which tells what. It sees both sides of a frame, knows the recording undisguised, and is
+Its input is a recording's mel frames, which tell when something is said, and the output of a recogniser's encoder
+(Moonshine tiny, `listen.py`), which tells what. It sees both sides of a frame and the undisguised recording, and is
 never shipped. It learns from the alignments; its phone probabilities and a few directions of its features are the targets
 of the content encoders for all the speech there is, with or without text.
 """

@@ -1,8 +1,8 @@
-//! Voices that no person has: built from many speakers at once.
+//! Voices that belong to nobody: built from many speakers at once.
 //!
-//! A group of speakers lends what the sounds are like (the bank); each speaker's own colour is taken out and replaced by
-//! one that lies where none of them is: the group's mean, moved away from the mean of all until it is as far from that
-//! as a single speaker usually is, then given another throat and tilt.
+//! A group of speakers provides the bank. Each speaker's own colour is taken out and replaced by one that none of them has:
+//! the group's mean, moved away from the mean of all speakers until it is as far from that as a single speaker usually is,
+//! then with other formants and another tilt.
 
 use anyhow::{Context as _, Result};
 use coffre::clone::{CloneOptions, FeatureFrame, NoiseFloor, voice_from_features};

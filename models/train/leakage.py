@@ -1,4 +1,4 @@
-"""Linear probes: what the keys tell of the speaker and of the pitch, which they should not.
+"""Linear probes: how much the keys reveal about the speaker and the pitch, which they should not.
 
 Validation speakers; a probe learns from the first half of what each says and is asked about the second. As in the engine
 the speaker's mean key, of the first half, is taken off.

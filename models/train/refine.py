@@ -1,11 +1,11 @@
-"""Train the refiner on the pairs of `refine-pairs`: what came back, gained, has to be like the recording.
+"""Train the refiner on the pairs of `refine-pairs`: what came back, times the gains, has to be like the recording.
 
-The network is told what is said as the shipped content encoder of mix mode reads it in the recording, disguised as another
-throat's: who sings to a converter is never the voice that is aimed at.
+The network gets the phones that the shipped content encoder of mix mode reads in the recording, disguised as another
+speaker: in a conversion the singer is never the target either.
 
 Loss: distance of the log energies of 64 bands (smoothed over three frames, weighted by the recording's level), and
 distance of the bins' compressed power. Phases stay as they are. On request the content encoder has to
-read the same phones as in the recording. AdamW with a cosine over wall-clock time as in `encoder`; EMA weights are what is
+read the same phones as in the recording. AdamW with a cosine over wall-clock time as in `encoder`; the EMA weights are
 kept.
 """
 

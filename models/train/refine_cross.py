@@ -1,11 +1,11 @@
-"""Train the refiner on real conversions (`cross_data`): what pairs that go there and back never show, a stranger's throat.
+"""Train the refiner on real conversions (`cross_data`): pairs that go there and back never contain another speaker's sound.
 
-There is no truth to compare with, so three things stand in for it. The content encoder has to read in what comes out what it
-reads in the singer's recording. A judge of patches (hinge loss; Isola et al. 2017, Lim and Ye 2017) that compares with the
-voice's own recordings must not find the difference. And a network that says who speaks (`speaker`) has to take it for
-the voice as much as it takes the person's own recordings for it. In every other step the pairs keep what was learned
-before. Where the singer is quiet, gains may not be higher than those of the network that it started from: else it
-imitates the noise of the recordings.
+There is no truth to compare with, so three things stand in for it. The content encoder has to read in the output what
+it reads in the singer's recording. A discriminator on patches (hinge loss; Isola et al. 2017, Lim and Ye 2017) must not
+tell the output from the voice's own recordings. And a network that says who speaks (`speaker`) has to find it as
+similar to the voice as the person's own recordings are. Every other step is on the pairs, so that nothing is forgotten.
+Where the singer is quiet, gains may not be higher than those of the network that it started from: else it imitates the
+noise of the recordings.
 """
 
 import math

@@ -1,9 +1,9 @@
 """The refiner's network: magnitude gains per bin for a converted voice, frame by frame.
 
 Spectra are of samples at 16 kHz: frame k is centred at sample 160 k, 480 samples long, under the root of a periodic
-Hann window before and after, 241 bins. `src/engine/native/refine.rs` computes the same features; the network is told
-of the voice that was aimed at by its mean shapes, and of what is said by the phones' probabilities as the content encoder
-of mix mode reads them in the singer's own sound (zeros where nothing is known). The first block looks two frames ahead, all others look back only,
+Hann window before and after, 241 bins. `src/engine/native/refine.rs` computes the same features; the network gets
+the target voice's mean shapes, and the phones' probabilities as the content encoder of mix mode reads them in the singer's
+own sound (zeros where nothing is known). The first block looks two frames ahead, all others look back only,
 with zeros before the start, so that a zero-filled state is what training sees.
 """
 

@@ -1,8 +1,8 @@
 """Pairs for the refiner: recordings of a voice that Coffre converted to another voice and back, and the recordings.
 
-What comes back says the same words at the same time in the same voice, so that whatever differs is what converting
-leaves of itself. A chunk is about a minute of one speaker that is not in the bank of the voice it is converted back
-to. It is converted without refining.
+What comes back has the same words at the same time in the same voice, so any difference is a conversion artefact. A chunk
+is about a minute of one speaker that is not in the bank of the voice it is converted back to. It is converted without
+refining.
 
 Below the work folder, in `refine/`: `voices/` clones, `x/` chunks, `z/NAME.TIME.wav` what came back. What is there is
 not made again; `part` and `parts` let several processes share the work.

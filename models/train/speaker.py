@@ -1,8 +1,7 @@
-"""A small network that says who speaks, trained here so that the refiner can be told how far a conversion is from its voice.
+"""A small network that says who speaks, so that the refiner's training can measure how far a conversion is from its voice.
 
-It hears the log energies of 64 bands of about two seconds, without their mean level. What belongs to the room and the
-microphone is taken from it by random equalisers, noise floors and cut-off tops; otherwise a reader of LibriSpeech would be
-known by the recording. A recording that is played faster or slower is another speaker's. Additive-margin softmax over the
+Its input is the log energies of 64 bands over about two seconds, without their mean level. Random equalisers, noise floors
+and cut-off tops make it ignore room and microphone; otherwise it would know a reader of LibriSpeech by the recording. A recording that is played faster or slower is another speaker's. Additive-margin softmax over the
 speakers (Wang et al. 2018) and attentive statistics pooling (Okabe et al. 2018). The judge's own measure of similarity is another network that nothing here is trained on.
 """
 

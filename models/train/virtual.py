@@ -1,5 +1,5 @@
 """Virtual voices: a random colour and a random formant scale for a recording and for its voice's mean shapes alike, so that
-a network that is told of a voice learns what the description means and not whose it is.
+a network that gets a voice's description learns what it means, and not whose it is.
 
 Shapes are on the engine's band axis: 64 bands, equally spaced in mel from 0 to 8000 Hz.
 """

@@ -1,9 +1,9 @@
 //! How long the audio thread may wait for the worker: not at all, in a host that plays in real time.
 //!
-//! Three kinds of host. One plays in real time: every wait would be a drop-out. One says that it renders offline: the
-//! worker sets the pace. One renders as fast as it can but says it plays (Ardour's export, DawDreamer): it shows by the
-//! audio it asked for running ahead of the wall clock, and then a wait up to that lead costs nothing. The samples are the
-//! same in all three.
+//! Three kinds of host. One plays in real time: any wait would be a drop-out. One says that it renders offline: the
+//! worker sets the pace. One renders as fast as it can but claims to play (Ardour's export, DawDreamer): the audio that it
+//! asks for runs ahead of the wall clock, and waiting no longer than that lead costs nothing. The samples are the same in
+//! all three.
 
 use std::time::{Duration, Instant};
 

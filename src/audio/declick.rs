@@ -1,8 +1,8 @@
-//! Goes over from the converted signal to the fallback and back without a click.
+//! Switches between the converted signal and the fallback without a click.
 //!
-//! Runs on the audio thread, one instance per channel. When converted samples stop coming nothing is left to fade out,
-//! so the step between the last sample and the fallback is kept as an offset that dies away. When they come back both
-//! signals are there, and what sounded is crossfaded with the converted signal: nothing goes beyond either of them.
+//! Runs on the audio thread, one instance per channel. When converted samples stop coming there is nothing left to fade
+//! out, so the step between the last sample and the fallback becomes an offset that decays. When they come back, both
+//! signals are there and are crossfaded, so the output never exceeds either of them.
 
 /// Time constant of the offset, and length of the crossfade, in seconds.
 const FADE_S: f32 = 0.005;

@@ -1,8 +1,8 @@
 //! Plays a voice's preview on top of everything else, only while the host plays in real time.
 //!
-//! Runs on the audio thread; knows nothing of files, rates or voices. While nothing is to be heard no sample is touched. A
-//! render must never hear a preview, and some hosts render without saying so: therefore a preview begins only after the
-//! host has kept the wall clock's pace for a while, and is cut off when it runs ahead, pauses or resets.
+//! Runs on the audio thread; knows nothing of files, rates or voices. While no preview plays, no sample is touched. A
+//! render must never contain a preview, and some hosts render without saying so. So a preview starts only after the host
+//! has kept to the wall clock for a while, and stops when the host runs ahead, pauses or resets.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ const PACE: f64 = 1.1;
 /// some blocks.
 const LEAD_S: f64 = 0.1;
 
-/// A host that was silent for longer than this, besides one block, begins anew.
+/// After a pause longer than this, besides one block, a host starts over.
 const PAUSE_S: f64 = 0.25;
 
 /// Whether the host plays at the wall clock's pace.
@@ -100,7 +100,7 @@ impl PreviewPlayer {
         Self { end, gate: Gate::new(host_rate), playing: None, spent: None, fade_len }
     }
 
-    /// Cuts off what is heard. [audio-thread]
+    /// Stops the preview at once. [audio-thread]
     pub fn reset(&mut self) {
         self.finish();
         self.gate.close();

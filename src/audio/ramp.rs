@@ -1,6 +1,6 @@
 //! A control value that moves to its target in a straight line, one step per sample.
 //!
-//! Runs on the audio thread. Its path depends on the samples since the change alone, never on how they were cut into
+//! Runs on the audio thread. Its path depends only on the samples since the change, not on how they were cut into
 //! blocks.
 
 /// A value on its way to a target.

@@ -1,9 +1,9 @@
 //! The converted signal as the audio thread sees it: samples go to the worker, and come back with their positions.
 //!
-//! Runs on the audio thread. Alignment is by absolute position: a sample that comes too late is thrown away, never
-//! played late. When the worker falls behind for longer, the stretch is given up: nothing more is sent until the
-//! worker has thrown away what it had, then it gets the last moments of input again (they are kept here) and its output
-//! is valid at once. So recovering costs one exchange with the worker, and there is no backlog.
+//! Runs on the audio thread. Alignment is by absolute position: a sample that comes too late is dropped, never played
+//! late. When the worker falls behind for longer, the stretch is abandoned: nothing more is sent until the worker has
+//! dropped what it had. Then it gets the latest input again (which is kept here), and its output is valid at once. So
+//! recovery costs one exchange with the worker, and no backlog builds up.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::engine::HopParams;
 /// Input that an engine needs after starting in the middle of a sound before its output is worth hearing, in seconds.
 const WARM_UP_S: f64 = 0.04;
 
-/// Missing output after which a stretch is given up, in seconds; shorter gaps the worker catches up by itself.
+/// Missing output after which a stretch is abandoned, in seconds; the worker catches up with shorter gaps by itself.
 const GIVE_UP_S: f64 = 0.1;
 
 /// Looks at the rings before the audio thread of a rendering host sleeps between looks.
@@ -198,7 +198,7 @@ impl Wet {
         }
     }
 
-    /// Gives up what is under way and asks the worker to throw it away too.
+    /// Abandons what is in flight and asks the worker to drop it too.
     fn break_off(&mut self) {
         self.is_feeding = false;
         // 0 means "none" to the link.
@@ -296,7 +296,7 @@ impl Wet {
         }
     }
 
-    /// Copies what the worker published for this stretch and throws away what is older.
+    /// Copies what the worker published for this stretch and drops anything older.
     fn copy_spans(&mut self, from: u64, output: &mut [f32], presence: &mut [Presence]) {
         let until = from + output.len() as u64;
         loop {

@@ -1,4 +1,4 @@
-//! What can be wrong with an audio file, said so that the user knows what to do.
+//! Errors of audio files, worded so that the user knows what to do.
 
 use std::path::PathBuf;
 

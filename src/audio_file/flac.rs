@@ -1,4 +1,4 @@
-//! FLAC, frame by frame, so that a long file is not held in memory.
+//! Writes FLAC frame by frame, so that a long file is never held in memory.
 
 use std::io::{Seek, SeekFrom, Write};
 

@@ -1,8 +1,8 @@
-//! Recording from the track: what enters the engine also goes to somebody who makes a voice of it.
+//! Recording from the track: the engine's input also goes to whoever makes a voice of it.
 //!
-//! A ring between the worker and the one who listens. The audio thread knows nothing of it: the worker hands on what it
-//! was given anyway. It never waits; a listener who is too slow loses the recording, not the sound. A place where samples
-//! are missing (the host jumped, an overload) is a seam, sent as a number that no sample is.
+//! A ring between the worker and the listener. The audio thread is not involved: the worker passes on samples that it has
+//! anyway. The worker never waits; if the listener is too slow the recording suffers, not the sound. A gap (the host
+//! jumped, an overload) is a seam, sent as a value that no sample has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -86,7 +86,7 @@ impl CaptureTap {
         self.left > 0 || self.end(CaptureState::Complete)
     }
 
-    /// What comes next does not follow what came last. [worker-thread]
+    /// The next samples do not follow on from the last ones. [worker-thread]
     pub fn part(&mut self) {
         self.has_seam = true;
     }

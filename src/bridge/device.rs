@@ -18,10 +18,10 @@ pub struct DeviceChoice {
     pub chosen: String,
     /// What really runs the graphs, in plain words; empty = not tried yet.
     pub runs_on: String,
-    /// Why that is not what was chosen; empty when it is.
+    /// Why that is not the chosen one; empty if it is.
     pub reason: String,
     /// The environment variable that decides instead of the editor; empty when there is none.
     pub fixed_by: String,
-    /// What is wrong with keeping the choice; empty when nothing is.
+    /// Why the choice could not be kept; empty if it could.
     pub note: String,
 }

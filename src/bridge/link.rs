@@ -1,9 +1,9 @@
-//! The way of the samples between audio thread and worker: two pairs of rings and a few atomics.
+//! Carries samples between audio thread and worker: two pairs of rings and a few atomics.
 //!
-//! All positions are absolute: samples at the host's rate since the link exists, the same count for input and output.
-//! Nothing here waits or allocates after [`link`]. An *epoch* is one unbroken stretch of input; when the audio thread
-//! breaks it (reset, overload), it names the next epoch, stops sending until the worker has thrown away what was under
-//! way and said so, and starts again. So there is never a backlog to work off, and nothing old can be heard.
+//! All positions are absolute: samples at the host's rate since the link was made, the same count for input and output.
+//! Nothing here waits or allocates after [`link`]. An *epoch* is one unbroken stretch of input. When the audio thread
+//! breaks it (reset, overload), it names the next epoch, stops sending until the worker has confirmed that it dropped what
+//! was in flight, and starts again. So no backlog builds up, and nothing old can be heard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

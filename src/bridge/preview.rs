@@ -1,8 +1,8 @@
-//! A voice's preview on its way to the output: whole sounds go to the audio thread through a ring, and come back through
-//! another one to be freed by those who made them.
+//! Carries a voice's preview to the output: whole sounds go to the audio thread through one ring, and come back through
+//! another to be freed where they were made.
 //!
-//! One pair of ends per activation, so that every sound has the host's rate. A number says which sound is wanted: a sound
-//! whose number is not wanted any more fades out, or is never begun. Nothing here waits or allocates after [`preview`].
+//! One pair of ends per activation, so that every sound has the host's rate. A number says which sound is wanted; a sound
+//! with another number fades out, or never starts. Nothing here waits or allocates after [`preview`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ const SOUNDS: usize = 4;
 /// The number of no sound.
 const NOTHING: u32 = 0;
 
-/// Stands for the position in a sound that is over.
+/// Marks a sound that has ended, in place of its position.
 const OVER: u32 = u32::MAX;
 
 /// A sound to be heard once.

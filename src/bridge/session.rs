@@ -1,8 +1,8 @@
 //! What a session keeps besides parameters: which voice is in which slot, and the source profile.
 //!
-//! Shared by the plugin's saved state, the editor and the loader. A version number tells the loader that there is
-//! something to do, and the requests of the editor lie in a queue beside it. The audio thread reads one atomic word of it:
-//! which engine each slot needs.
+//! Shared by the plugin's saved state, the editor and the loader. A version number tells the loader that something changed;
+//! the editor's requests are in a queue beside it. The audio thread reads only one atomic word: which engine each slot
+//! needs.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Latest values for the editor: written by audio thread and worker, read by anyone.
 //!
-//! Numbers are atomics, so writing them is safe on the audio thread. Texts are behind a lock that only the worker, the
-//! loader and the editor take.
+//! Numbers are atomics, so that the audio thread can write them. Texts are behind a lock that only the worker, the loader
+//! and the editor take.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -30,7 +30,7 @@ pub struct Options {
     /// Seconds of audio per measurement
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=3600))]
     seconds: u32,
-    /// Name of a voice, a voice file or `none`; without it the first voice of the library
+    /// Name of a voice, a voice file or `none`; default: the first voice of the library
     #[arg(long, value_name = "NAME|FILE|none")]
     voice: Option<String>,
     /// Print JSON
@@ -153,9 +153,9 @@ fn content_call_ms() -> Result<f64, CliError> {
     Ok(output::rounded(percentile(&calls, 0.5)))
 }
 
-/// Four live instances on as many threads, each fed a hop every 10 ms: how many hops took until after the next one was
-/// due. Then the same with threads that only pass as much processor time: what is late there is the machine's own doing
-/// (other programs, or a virtual machine's host) and would be with any program.
+/// Four live instances on as many threads, each fed a hop every 10 ms: how many hops were not done when the next one was
+/// due. Then the same with threads that only burn as much processor time: what is late there is due to the machine
+/// (other programs, or a virtual machine's host), and would be with any program.
 fn four_at_once(voice: Option<&Arc<Voice>>, signal: &[f32]) -> Result<(usize, usize), CliError> {
     let mut engines = (0..4).map(|_| prepare(Mode::Live, voice, signal)).collect::<Result<Vec<_>, _>>()?;
     let start = thread_seconds();

@@ -1,4 +1,4 @@
-//! `clone`: recordings in, voice file out, with a check that says what to do better.
+//! `clone`: recordings in, voice file out, with a check that says how to improve them.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ use super::{CliError, improve, output};
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Recordings of one person: WAV, AIFF or FLAC, 8 to 192 kHz, speech or singing; or folders of them. Or one voice
-    /// file that keeps its recordings, to make it anew
+    /// file that keeps its recordings, to make it again
     #[arg(value_name = "FILE|FOLDER", required = true)]
     recordings: Vec<PathBuf>,
     /// Name of the voice
     #[arg(long, value_name = "NAME", required_unless_present = "check_only")]
     name: Option<String>,
-    /// The voice file; without it the voice goes into your library
+    /// The voice file; default: into your library
     #[arg(short, long, value_name = "OUT.coffre", conflicts_with = "check_only")]
     output: Option<PathBuf>,
     /// Only check the recordings
@@ -42,43 +42,43 @@ pub struct Options {
     /// Language of the recordings, such as en or pt-BR; may be given several times
     #[arg(long = "language", value_name = "TAG")]
     languages: Vec<String>,
-    /// Who makes the file
+    /// Who made the file
     #[arg(long, value_name = "NAME", default_value = "")]
     author: String,
     /// Licence of the file, such as CC0-1.0
     #[arg(long, value_name = "NAME", default_value = "")]
     licence: String,
-    /// Attribution to be shown
+    /// Attribution to show
     #[arg(long, value_name = "TEXT", default_value = "")]
     attribution: String,
     #[command(flatten)]
     consent: ConsentOptions,
-    /// A recording of you reading "This is my own voice, and today I allow a copy of it to be made by Coffre.": says
+    /// A recording of you reading "This is my own voice, and today I allow a copy of it to be made by Coffre.": checks
     /// whether it sounds like the recordings. A hint, not a proof
     #[arg(long, value_name = "FILE")]
     spoken_check: Option<PathBuf>,
-    /// Also make a better version, beside the instant one: see `coffre improve`
+    /// Also make an improved version beside it: see `coffre improve`
     #[arg(long, conflicts_with_all = ["check_only", "no_content"])]
     improve: bool,
-    /// Keep the recordings in the file, so that the voice can be made anew for a later Coffre: about 3 MB a minute
+    /// Keep the recordings in the file, so that a later Coffre can make the voice again: about 3 MB per minute
     #[arg(long)]
     keep_recordings: bool,
-    /// Leave out the four seconds to listen to
+    /// Leave out the preview, four seconds to listen to
     #[arg(long)]
     no_preview: bool,
     /// A picture of the voice: PNG or JPEG, 2 MiB at most
     #[arg(long, value_name = "FILE")]
     portrait: Option<PathBuf>,
-    /// Sign the file with the key in this file; it is made when it does not exist
+    /// Sign the file with the key in this file; a new key is made if there is none
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
-    /// Without ONNX Runtime: register and colour of the voice only
+    /// Do without ONNX Runtime: register and colour of the voice only
     #[arg(long)]
     no_content: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
-    /// Neither progress nor report
+    /// Show neither progress nor report
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
 }
@@ -86,7 +86,7 @@ pub struct Options {
 /// Makes one voice.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
-    // What is not stated well enough is said before the work, not after it.
+    // An incomplete consent record is refused before the work, not after it.
     options.consent.record(None)?;
     let source = Source::open(options)?;
     let portrait = options.portrait.as_deref().map(read_portrait).transpose()?;
@@ -131,7 +131,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
         let voice = Voice::from_bytes(&bytes).map_err(CliError::voice(path.display()))?;
         improved = match options.improve {
-            // Beside a file of a given name; in the library the name says it.
+            // Beside a file of a given name; in the library the name tells.
             true => {
                 let beside = options.output.as_deref().map(improve::beside);
                 let is_quiet = options.quiet || options.json;

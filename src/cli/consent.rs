@@ -1,4 +1,4 @@
-//! Whose voice it is and on what ground: the options that state it.
+//! The options that state whose voice it is and on what ground it may be used.
 
 use coffre::voice::{Consent, ConsentGround};
 
@@ -18,10 +18,10 @@ pub enum GroundOption {
 /// The options that state an origin.
 #[derive(Debug, clap::Args)]
 pub struct ConsentOptions {
-    /// On what ground this voice may be imitated; without it the origin is unknown
+    /// On what ground this voice may be imitated; if not given, the origin is unknown
     #[arg(long, value_enum, value_name = "GROUND")]
     consent: Option<GroundOption>,
-    /// Who agreed to what, or which licence: needed for written and licensed
+    /// Who agreed to what, or which licence; required for written and licensed
     #[arg(long, value_name = "TEXT", requires = "consent")]
     statement: Option<String>,
 }

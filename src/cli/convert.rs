@@ -30,16 +30,16 @@ pub struct Options {
     /// The vocal: WAV, AIFF or FLAC, any rate from 1 to 1536 kHz, any channels
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Where the result goes: a name that ends in .wav or .flac
+    /// Output file; its name ends in .wav or .flac
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Name of a voice, a voice file, or `none` to change register and colour only
     #[arg(long, value_name = "NAME|FILE|none")]
     voice: String,
-    /// A second voice, for --morph; both of Coffre's own kind
+    /// A second voice, for --morph; neither may be an RVC voice
     #[arg(long, value_name = "NAME|FILE", requires = "morph")]
     voice_b: Option<String>,
-    /// How far from the voice to the second one, in percent; 50 is half way in colour and register
+    /// How far from --voice to --voice-b, in percent; 50 is half way in colour and register
     #[arg(long, value_name = "PCT", requires = "voice_b", value_parser = within(parameter::MORPH))]
     morph: Option<f32>,
     /// `octave`: the singer moves to where the voice sings by whole octaves, in the key of the song; `auto`: by whole
@@ -49,13 +49,13 @@ pub struct Options {
     /// Formant shift in semitones, -6 to 6; positive sounds smaller and brighter
     #[arg(long, value_name = "ST", default_value_t = parameter::FORMANT.default, allow_hyphen_values = true, value_parser = within(parameter::FORMANT))]
     formant: f32,
-    /// How far towards the voice, in percent
+    /// How much it sounds like the voice, in percent
     #[arg(long, value_name = "PCT", default_value_t = parameter::LIKENESS.default, value_parser = within(parameter::LIKENESS))]
     likeness: f32,
     /// Share of the converted sound, in percent; the rest is the original
     #[arg(long, value_name = "PCT", default_value_t = parameter::MIX.default, value_parser = within(parameter::MIX))]
     mix: f32,
-    /// What is quieter than this becomes silence, in dBFS; -100 switches the gate off
+    /// Threshold of the gate in dBFS; anything quieter is silenced; -100 switches it off
     #[arg(long, value_name = "DB", default_value_t = parameter::GATE.default, allow_hyphen_values = true, value_parser = within(parameter::GATE))]
     gate: f32,
     /// Gain before the conversion, in dB
@@ -64,28 +64,28 @@ pub struct Options {
     /// Gain of the result, in dB
     #[arg(long, value_name = "DB", default_value_t = parameter::GAIN.default, allow_hyphen_values = true, value_parser = within(parameter::GAIN))]
     output_gain: f32,
-    /// As the plugin sounds live or in a mix; without it as in a mix, RVC voices over longer blocks, which is faster
+    /// Sound of the plugin's live or mix mode; default: mix, with RVC voices in longer blocks, which is faster
     #[arg(long, value_enum)]
     mode: Option<ModeOption>,
-    /// Feed the engine blocks of this many samples, as a host would; the result is the same for all
+    /// Block size in samples, as in a host; the result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     block: u32,
-    /// The singer's profile from a file, instead of learning it from the input first
+    /// Read the singer's profile from a file instead of learning it from the input
     #[arg(long, value_name = "FILE", conflicts_with = "no_profile")]
     profile: Option<PathBuf>,
-    /// Learn nothing first: sounds as a new plugin instance does
+    /// Do not learn the singer first: sounds like a new plugin instance
     #[arg(long)]
     no_profile: bool,
-    /// Keep the profile that was learned in a file, for --profile
+    /// Save the learned profile to a file, for --profile
     #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "no_profile"])]
     save_profile: Option<PathBuf>,
-    /// Without ONNX Runtime: change register and colour only
+    /// Do without ONNX Runtime: change register and colour only
     #[arg(long)]
     no_content: bool,
-    /// Without the inaudible watermark that `coffre verify` finds
+    /// Leave out the inaudible watermark that `coffre verify` finds
     #[arg(long)]
     no_watermark: bool,
-    /// Without the refiner of mix mode and the corrector of live mode: what both are trained on
+    /// Leave out the refiner of mix mode and the corrector of live mode: for making their training data
     #[arg(long, hide = true)]
     unrefined: bool,
     #[command(flatten)]
@@ -93,12 +93,12 @@ pub struct Options {
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
-    /// Neither progress nor report
+    /// Show neither progress nor report
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
 }
 
-/// An engine, and the profile of the singer where one counts.
+/// An engine, and the singer's profile if the engine uses one.
 type EngineOfSinger = (Box<dyn Engine>, Option<Arc<SourceProfile>>);
 
 /// Transposition as it is typed.
@@ -251,14 +251,14 @@ fn native_engine(
     Ok((Box::new(engine), profile))
 }
 
-/// The native engine's mode: everything is at hand, so the better one unless the other is asked for.
+/// The native engine's mode: with the whole file at hand, the better one is the default.
 fn native_mode(options: &Options) -> Mode {
     options.mode.map_or(Mode::Mix, Mode::from)
 }
 
-/// The engine of RVC voices: as in the plugin's modes, or over long blocks, since all of the file is at hand.
+/// The engine of RVC voices: as in the plugin's modes, or with long blocks, since the whole file is at hand.
 ///
-/// Of the singer only the register counts, and only where the voice's is known.
+/// It needs only the singer's register, and only if the voice's is known.
 fn rvc_engine(
     options: &Options,
     voice: &Arc<Voice>,
@@ -372,11 +372,11 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 struct Report<'a> {
     voice: Option<&'a Voice>,
     voice_b: Option<&'a Voice>,
-    /// That of the singer, where the engine uses one.
+    /// The singer's, if the engine uses one.
     profile: Option<&'a SourceProfile>,
     seconds: f64,
     rtf: f64,
-    /// Of the time that it took, what came after loading.
+    /// Time that it took, without loading.
     converting_seconds: f64,
     latency_len: usize,
     rate: u32,

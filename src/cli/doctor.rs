@@ -1,4 +1,4 @@
-//! `doctor`: what works on this machine, what does not, and what to do about it.
+//! `doctor`: what works on this machine, what does not, and how to fix it.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! `import`: a voice of RVC becomes a voice of Coffre's library.
+//! `import`: turns an RVC voice into a voice of Coffre's library.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -16,16 +16,16 @@ pub struct Options {
     /// The voice: RVC's .pth, or an .onnx exported from it by RVC or by w-okada's voice changer
     #[arg(value_name = "VOICE")]
     voice: PathBuf,
-    /// Its retrieval index (added_*.index); one beside the voice and named after it is found by itself
+    /// Its retrieval index (added_*.index); one beside the voice and named after it is found automatically
     #[arg(long, value_name = "INDEX")]
     index: Option<PathBuf>,
-    /// Where the result goes; else into the folder of your voices
+    /// Output file; default: into the folder of your voices
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What the voice is called; else as its file
+    /// Name of the voice; default: that of the file
     #[arg(long)]
     name: Option<String>,
-    /// Lowest and highest usual note of the voice in Hz, such as 130-520, so that a singer can be moved to where it sings
+    /// Lowest and highest usual note of the voice in Hz, such as 130-520; Register needs it
     #[arg(long, value_name = "LOW-HIGH", value_parser = range)]
     range: Option<[f32; 2]>,
     /// Print JSON

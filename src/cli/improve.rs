@@ -1,5 +1,5 @@
-//! `improve`: a better version of a voice, beside the old one, in seconds to minutes. Stopped in the middle, it goes on
-//! where it was.
+//! `improve`: a better version of a voice beside the old one, in seconds to minutes. If it is interrupted, the next run
+//! resumes.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,16 @@ use super::{CliError, output, session};
 /// Options of `improve`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Name, id or file of a voice of Coffre's own kind; it stays as it is
+    /// Name, id or file of a voice (not an RVC voice); it stays as it is
     #[arg(value_name = "NAME|FILE")]
     voice: String,
-    /// The better voice; without it, it goes into your library
+    /// File for the improved voice; default: into your library
     #[arg(short, long, value_name = "OUT.coffre")]
     output: Option<PathBuf>,
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
-    /// Neither progress nor report
+    /// Show neither progress nor report
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
 }
@@ -62,24 +62,24 @@ pub struct Improved {
     pub voice: Voice,
     /// Share of the work that an earlier run had done.
     pub resumed_at: f32,
-    /// Why mix mode learned no more of the voice.
+    /// Why mix mode was not adapted to the voice any further.
     pub not_adapted: Option<String>,
 }
 
 impl Improved {
-    /// Says what could not be done.
+    /// Tells the user what could not be done.
     pub fn warn(&self) {
         if let Some(reason) = &self.not_adapted {
             output::complain(format_args!(
-                "coffre: mix mode learned no more of this voice: {reason}. With `coffre clone --improve`, or from a voice \
-                 made with --keep-recordings, it comes nearer"
+                "coffre: mix mode was not adapted to this voice any further: {reason}. Use `coffre clone --improve`, or a \
+                 voice made with --keep-recordings, to make it sound more like the speaker"
             ));
         }
     }
 }
 
-/// Improves the voice in `bytes`, called `what` in complaints, and writes the result. `recordings` are those that the file
-/// does not keep.
+/// Improves the voice in `bytes`, called `what` in error messages, and writes the result. `recordings` are used if the file
+/// does not keep its own.
 pub fn improve(
     bytes: &[u8],
     recordings: Option<Vec<u8>>,
@@ -100,7 +100,7 @@ pub fn improve(
         bar.set_position((1000.0 * improvement.progress()) as u64);
         if let Some(path) = kept.as_ref().filter(|_| improvement.rounds() > rounds) {
             rounds = improvement.rounds();
-            // Without a place to keep it the work goes on all the same.
+            // If it cannot be kept, the work goes on all the same.
             let _ = improvement.keep(path);
         }
     }
@@ -114,7 +114,7 @@ pub fn improve(
     };
     write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
     if let Some(path) = kept {
-        // The work is done; what stays behind costs nothing but its place.
+        // The work is done; a leftover file only takes some disk space.
         let _ = std::fs::remove_file(path);
     }
     let voice = Voice::from_bytes(&bytes).map_err(CliError::voice(path.display()))?;

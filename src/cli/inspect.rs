@@ -12,7 +12,7 @@ use super::{CliError, output, session};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// A voice or profile file, an audio file, or the name of a voice
+    /// A voice file, a profile, an audio file, or the name of a voice
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print JSON
@@ -88,7 +88,7 @@ fn voice_report(voice: &Voice, wants_json: bool) {
         "kind": "voice",
         "id": voice.id().to_string(),
         "name": voice.name(),
-        "median_f0_hz": voice.median_f0_hz(),
+        "median_f0_hz": voice.manifest().register_hz(),
         "bank_frames": voice.bank().len(),
         "origin_unknown": voice.manifest().consent.is_none(),
         "signature": voice.signature().key(),

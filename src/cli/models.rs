@@ -22,19 +22,19 @@ pub struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the graphs that are there and those that are not
+    /// List the graphs that are there and those that are missing
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take a graph into the models folder; what it is follows from its inputs and outputs
+    /// Copy a graph into the models folder; its kind is recognised by its inputs and outputs
     Add {
         /// ContentVec or RMVPE as .onnx
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Fetch a graph from its public home into the models folder; a broken download goes on where it stopped
+    /// Download a graph from its public home into the models folder; a broken download is resumed
     #[cfg(feature = "fetch")]
     Get(get::Options),
 }

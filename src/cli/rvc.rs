@@ -22,16 +22,16 @@ pub struct RvcArgs {
     /// Retrieval index for a voice given as .pth or .onnx
     #[arg(long, value_name = "INDEX")]
     pub index: Option<PathBuf>,
-    /// How much of what --likeness retrieves unvoiced sounds keep, in percent; 50 = all
+    /// How much of the retrieval (--likeness) applies to unvoiced sounds, in percent; 50 = all of it
     #[arg(long, value_name = "PCT", default_value_t = parameter::PROTECT.default, value_parser = within(parameter::PROTECT))]
     pub protect: f32,
     /// Share of the voice's own loudness contour, in percent; 0 follows the input
     #[arg(long, value_name = "PCT", default_value_t = parameter::OWN_LEVEL.default, value_parser = within(parameter::OWN_LEVEL))]
     pub own_level: f32,
-    /// What excites unvoiced sounds: noise as in RVC until 2024, or a pitch drawn across them as in RVC 2.3
+    /// Excitation of unvoiced sounds: noise, as in RVC until 2024, or an interpolated pitch, as in RVC 2.3
     #[arg(long, value_enum, default_value = "classic")]
     pub unvoiced: UnvoicedOption,
-    /// Speaker of a voice with several
+    /// Speaker number, for a voice with several
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub speaker: usize,
 }

@@ -1,4 +1,4 @@
-//! Engine, voice and profile as the options name them.
+//! Engine, voice and profile from the options.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::CliError;
 /// Latency mode as an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ModeOption {
-    /// Least delay: what a singer hears who monitors through Coffre.
+    /// Least delay: what a singer hears when monitoring through Coffre.
     Live,
     /// More look-ahead, better sound.
     Mix,

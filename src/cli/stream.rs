@@ -1,4 +1,4 @@
-//! A file's channels through the engine, aligned to the input: the latency is taken off the start and the tail is
+//! Runs a file's channels through the engine, aligned to the input: the latency is cut off the start and the tail is
 //! flushed, so that as many samples come out as went in.
 
 use std::collections::VecDeque;

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::{CliError, output};
 
-/// Longest file that is looked at, in seconds: its band levels take 130 MB per hour.
+/// Longest file that is searched, in seconds: its band levels take 130 MB per hour.
 const MAX_SECONDS: u64 = 4 * 3_600;
 
-/// What an answer does and does not say.
-const LIMITS: &str = "A mark shows that Coffre converted the sound. No mark shows nothing: it can be switched off, and \
-                      strong processing wears it off.";
+/// What a result does and does not show.
+const LIMITS: &str = "A mark shows that Coffre converted the sound. A missing mark proves nothing: it can be switched off, and \
+                      strong processing can remove it.";
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -28,12 +28,12 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Also look with this many wrong keys, to measure how often chance looks like a mark
+    /// Also search with this many wrong keys, to measure how often chance looks like a mark
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100_000))]
     wrong_keys: u32,
 }
 
-/// Looks through one file. Finding nothing is no error.
+/// Searches one file. Finding nothing is not an error.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let levels = levels(&options.file).map_err(CliError::Input)?;
     let findings = detect(&levels, Pattern::public());
@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     if findings.is_empty() {
         output::line(format_args!("{}: no mark found", options.file.display()));
         if levels.len() < MIN_SECONDS * FRAMES_PER_SECOND {
-            output::line(format_args!("  it is shorter than the {MIN_SECONDS} s that are needed at least"));
+            output::line(format_args!("  it is shorter than the {MIN_SECONDS} s that a search needs"));
         }
     }
     output::line(LIMITS);

@@ -1,9 +1,9 @@
-//! `voices`: what can be named as `--voice`, and what can be done with it.
+//! `voices`: lists the voices that `--voice` accepts, and changes them.
 
 use std::path::PathBuf;
 
 use coffre::voice::library::{self, Imported, Origin, VoiceEntry};
-use coffre::voice::{Library, VoiceError};
+use coffre::voice::{Library, Manifest, VoiceError};
 use serde_json::{Value, json};
 
 use super::consent::ConsentOptions;
@@ -38,14 +38,14 @@ enum Change {
         #[arg(short, long, value_name = "OUT.coffre")]
         output: PathBuf,
     },
-    /// Give a voice another name; sessions still find it
+    /// Rename a voice; sessions still find it
     Rename {
         /// Name or id
         voice: String,
         /// The new name
         name: String,
     },
-    /// State whose voice it is
+    /// State whose voice it is and on what ground
     State {
         /// Name or id
         voice: String,
@@ -77,12 +77,14 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     for entry in library.entries() {
         match &entry.manifest {
             Ok(manifest) => {
-                let [low, high] = manifest.range_hz;
+                let register = match (manifest.register_hz(), manifest.known_range_hz()) {
+                    (Some(median), Some([low, high])) => format!("{median:>4.0} Hz ({low:.0} to {high:.0})"),
+                    _ => "register unknown".to_owned(),
+                };
                 let mark = if manifest.consent.is_none() { "[origin unknown] " } else { "" };
                 output::line(format_args!(
-                    "{:<16} {:>4.0} Hz ({low:.0} to {high:.0})  {:<8}  {mark}{}",
+                    "{:<16} {register}  {:<8}  {mark}{}",
                     entry.name,
-                    manifest.median_f0_hz,
                     word(entry.origin),
                     manifest.description
                 ));
@@ -151,8 +153,8 @@ pub fn as_json(entry: &VoiceEntry) -> Value {
         "path": output::path(&entry.path),
         "description": manifest.map(|manifest| &manifest.description),
         "languages": manifest.map(|manifest| &manifest.languages),
-        "median_f0_hz": manifest.map(|manifest| manifest.median_f0_hz),
-        "range_hz": manifest.map(|manifest| manifest.range_hz),
+        "median_f0_hz": manifest.and_then(Manifest::register_hz),
+        "range_hz": manifest.and_then(Manifest::known_range_hz),
         "author": manifest.map(|manifest| &manifest.author),
         "licence": manifest.map(|manifest| &manifest.licence),
         "attribution": manifest.map(|manifest| &manifest.attribution),

@@ -1,13 +1,13 @@
-//! Threads for work that may take its time: at low priority, so that the audio always goes first.
+//! Threads for work that is not urgent: at low priority, so that audio always comes first.
 
 use crate::onnx::pin_own_module;
 
-/// Runs `work` on a thread of its own. What it starts inherits the low priority.
+/// Runs `work` on a thread of its own. Threads that it starts inherit the low priority.
 ///
 /// A host may unload the plugin while the work runs; from the first call on, the code stays mapped.
 ///
 /// # Errors
-/// When the system gives no thread; `work` is dropped then.
+/// If no thread can be started; `work` is dropped then.
 pub fn background(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     pin_own_module();
     let run = || {

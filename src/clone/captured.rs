@@ -1,5 +1,5 @@
-//! A recording that comes from a track while it is played: any rate and any pieces in, mono at 48 kHz out, its clipping
-//! and its hash noted. What [`super::recording`] is for files.
+//! A recording from a track while it plays: any rate in pieces of any length in, mono at 48 kHz out, with its clipping and
+//! its hash. The counterpart of [`super::recording`] for files.
 
 use sha2::{Digest as _, Sha256};
 

@@ -1,7 +1,7 @@
-//! The check of recordings before they become a voice: what is good, what is not, what to do about it.
+//! Checks recordings before they become a voice: what is good, what is not, what to do about it.
 //!
-//! Every finding is advice and none is refused: the maker hears what comes out. Runs as often as asked while
-//! recordings come in. Knows no file and no voice.
+//! Every finding is advice; nothing is refused, since the maker hears the result. Can run at any time while recordings
+//! come in. Knows no file and no voice.
 
 pub mod coverage;
 pub mod room;

@@ -1,4 +1,4 @@
-//! Takes recordings piece by piece and makes a voice of them: what the command line and the editor's job share.
+//! Takes recordings piece by piece and makes a voice of them: shared by the command line and the editor's job.
 //!
 //! The analysis runs on the caller's thread, the content encoder beside it on a thread of its own, so that two cores
 //! share the work. Any partition into pieces gives the same voice. Off the audio thread only.
@@ -18,7 +18,7 @@ use crate::engine::content::ContentEncoder;
 use crate::onnx::GraphError;
 use crate::voice::{Extras, Voice};
 
-/// Most audio that one voice is made of; what comes after it is not heard. Bounds the memory to about 400 MB.
+/// Most audio that one voice is made of; anything after it is ignored. Bounds the memory to about 400 MB.
 pub const MAX_SECONDS: usize = 1_800;
 
 /// Pieces that may wait for the encoder.
@@ -33,7 +33,7 @@ enum Piece {
     NextTake,
 }
 
-/// What comes from it, one entry per recording.
+/// Its results, one entry per recording.
 #[derive(Debug, Default)]
 struct Takes {
     frames: Vec<Vec<FeatureFrame>>,
@@ -63,7 +63,7 @@ impl Cloner {
     /// Starts. Without an encoder the voice has average shapes only and no bank.
     ///
     /// # Errors
-    /// [`CloneError::Thread`] when the system gives no thread.
+    /// [`CloneError::Thread`] if no thread can be started.
     pub fn new(encoder: Option<ContentEncoder>) -> Result<Self, CloneError> {
         let space = encoder.as_ref().map_or(String::new(), |encoder| encoder.space().to_owned());
         let phone_names = encoder.as_ref().map_or(Vec::new(), |encoder| encoder.phones().to_vec());
@@ -200,7 +200,7 @@ impl Analysed {
         flac_from_samples(&self.samples, ENGINE_RATE).map_err(|reason| CloneError::Audio { reason })
     }
 
-    /// Makes the voice file. Takes two to three seconds for a minute of speech: the refiner is taught the voice.
+    /// Makes the voice file. Takes two to three seconds for a minute of speech: the refiner is adapted to the voice.
     ///
     /// # Errors
     /// [`CloneError`] with the reason.
@@ -217,7 +217,7 @@ impl Analysed {
         let extras = Extras { preview, recordings, portrait: options.portrait.clone() };
         let (manifest, mut parts) = voice_parts(&mut self.takes, &self.space, options)?;
         if !parts.bank.is_empty() {
-            // Without it mix mode knows less of the voice; the voice is a voice all the same.
+            // Without it mix mode is less adapted to the voice; the voice works all the same.
             parts.adaptation = quick::adaptation(&parts.shapes, manifest.median_f0_hz, &self.samples).ok();
         }
         Ok(Voice::write_with(manifest, &parts, extras, options.signer.as_ref())?)

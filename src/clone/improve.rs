@@ -1,18 +1,18 @@
-//! Makes a voice more like itself, from its file alone; no network is needed. With the recordings in the file it comes
-//! nearer.
+//! Makes a voice sound more like its speaker, from its file alone and offline. It gets closer if the file holds the
+//! recordings.
 //!
-//! Three things, chosen by measuring on speakers that nothing is judged by (`models/NOTEBOOK.md`):
+//! Three steps, chosen by measuring on speakers that are in no reported figure (`models/NOTEBOOK.md`):
 //!
-//! - The bank's keys are realigned: other singers' keys for a sound do not lie exactly where this voice's lie. A linear map
-//!   is fitted on pairs of nearest frames of the voice and of the population, the pairs are looked for anew with the mapped
-//!   keys, and so on (`align`).
-//! - At the default likeness a share of the bank's own word is mixed into its difference to the singer's.
-//! - The refiner of mix mode is taught the voice on its recordings, which are converted there and back (`adapt`): more
-//!   thoroughly than when the voice was made.
+//! - The bank's keys are realigned: other singers' keys for a sound are not exactly where this voice's are. A linear map is
+//!   fitted on pairs of nearest frames of the voice and of the population, new pairs are found with the mapped keys, and so
+//!   on (`align`).
+//! - At the default likeness a share of the absolute map is mixed into the differential one.
+//! - The refiner of mix mode is adapted to the voice with its recordings, which are converted to another voice and back
+//!   (`adapt`), more thoroughly than when the voice was made.
 //!
-//! The work is cut into steps of some milliseconds, so that whoever runs it can stop, keep what was done and go on
-//! later: [`checkpoint`] in files, [`job`] for the editor. The result is a second file that names the first one;
-//! the first stays as it is. Off the audio thread only.
+//! The work is divided into steps of some milliseconds, so that it can be stopped, saved and resumed: [`checkpoint`] saves
+//! it in files, [`job`] runs it for the editor. The result is a second file that names the first one; the first stays as
+//! it is. Off the audio thread only.
 
 pub(super) mod adapt;
 mod align;
@@ -45,18 +45,18 @@ const MAX_STEM_CHARS: usize = 100;
 #[derive(Debug, thiserror::Error)]
 pub enum ImproveError {
     /// Another engine's voice.
-    #[error("voices of RVC cannot be improved; only Coffre's own kind can")]
+    #[error("RVC voices cannot be improved; only Coffre's own kind can")]
     Foreign,
     /// Nothing to work on.
     #[error("the voice has no bank: it was made without content features. Clone it again with ONNX Runtime installed")]
     NoBank,
     /// The bank belongs to another content encoder.
     #[error(
-        "the voice was made for another version of Coffre. Make it anew first: `coffre clone OLD.coffre --name NAME`"
+        "the voice was made for another version of Coffre. Make it again first: `coffre clone OLD.coffre --name NAME`"
     )]
     OtherSpace,
     /// Once is all there is.
-    #[error("the voice is an improved one already")]
+    #[error("the voice has already been improved")]
     Already,
     /// The file.
     #[error(transparent)]
@@ -136,7 +136,7 @@ impl Improvement {
         }
     }
 
-    /// Why the refiner learns no more of this voice; `None` where it does. The rest is done all the same.
+    /// Why the refiner is not adapted any further; `None` if it is. The rest is done all the same.
     pub fn not_adapted(&self) -> Option<&str> {
         self.not_adapted.as_deref()
     }
@@ -156,7 +156,7 @@ impl Improvement {
         }
     }
 
-    /// The better voice as a file; does what is left to do first. A signature is not carried over: the file is a new one.
+    /// The improved voice as a file, after doing the remaining work. A signature is not carried over: the file is a new one.
     ///
     /// # Errors
     /// [`VoiceError::Manifest`] when the manifest is not valid.

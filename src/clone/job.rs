@@ -1,8 +1,8 @@
-//! Cloning in the background, for the editor: reads and checks recordings while a person answers whose voice it is, then
+//! Cloning in the background, for the editor: reads and checks recordings while the user states whose voice it is, then
 //! makes the voice and puts it into the library.
 //!
-//! Runs on a thread of its own at low priority, so that it never takes time from the audio. The editor looks at
-//! [`CloneJob::state`] for each picture and never waits.
+//! Runs on a thread of its own at low priority, so that audio comes first. The editor reads [`CloneJob::state`] for each
+//! frame that it draws and never waits.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,11 +36,11 @@ pub enum Stage {
     /// Reads and checks the recordings.
     #[default]
     Listening,
-    /// Records from the track and checks what it hears.
+    /// Records from the track and checks the recording.
     Recording,
     /// Everything is read: waits for [`CloneJob::make`], or for a sentence by [`CloneJob::hear_sentence`].
     Ready,
-    /// Hears the sentence that is read aloud.
+    /// Records the sentence that is read aloud.
     Speaking,
     /// Makes the voice.
     Making,
@@ -149,7 +149,7 @@ impl CloneJob {
             }
         };
         if let Err(error) = background("coffre-clone", run) {
-            shared.state().stage = Stage::Failed(format!("The system gives no thread: {error}."));
+            shared.state().stage = Stage::Failed(format!("No thread could be started: {error}."));
         }
         Self { shared, orders }
     }
@@ -159,7 +159,7 @@ impl CloneJob {
         self.shared.state().clone()
     }
 
-    /// What was captured so far is enough: goes on with that.
+    /// Continues with what was captured so far.
     pub fn end_capture(&self) {
         self.shared.is_enough.store(true, Ordering::Relaxed);
     }
@@ -200,7 +200,7 @@ fn encoder() -> Result<Option<ContentEncoder>, String> {
     ContentEncoder::new(runtime, Mode::Mix).map(Some).map_err(|error| error.to_string())
 }
 
-/// What was heard and the hashes of its recordings; `None` when the job was dropped meanwhile.
+/// The analysed recordings and their hashes; `None` if the job was dropped meanwhile.
 type Listened = Option<(Analysed, Vec<String>)>;
 
 /// Compares a sentence that comes from a capture. What goes wrong is a finding too: the voice can be made all the same.

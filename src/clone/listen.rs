@@ -1,7 +1,7 @@
 //! Listening to a voice before using it: its preview, decoded and brought to the rate of the output.
 //!
-//! Runs on a thread of its own at low priority and is asked for the result, so that nobody waits for it. Every byte of the
-//! file is hostile: the sound is bounded before and while it is decoded.
+//! Runs on a thread of its own at low priority and is polled for the result, so that nobody waits for it. Every byte of the
+//! file is treated as hostile: the sound's length is bounded before and during decoding.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -60,7 +60,7 @@ impl ListenJob {
             // The editor may be gone by now.
             let _ = sender.send(sound);
         };
-        // Without a thread the sender goes at once, which is told.
+        // If no thread starts, the sender is dropped at once, and the caller is told.
         let _ = background("coffre-listen", run);
         Self { answer }
     }

@@ -13,7 +13,7 @@ const PAUSES: f32 = 0.06;
 /// Least frames of pause to say anything.
 const LEAST_FRAMES: usize = 20;
 
-/// What is left of a band that holds nothing but noise: 10 dB down.
+/// Remaining level of a band that holds only noise: 10 dB down.
 const REMAINDER: f32 = 0.1;
 
 /// Envelope of digital silence plus half a decibel; such frames say nothing about the recording's noise.

@@ -1,4 +1,4 @@
-//! The few seconds of a recording that a voice file carries, so that one hears what a voice is before using it.
+//! The few seconds of a recording that a voice file carries, to hear a voice before using it.
 
 use super::FeatureFrame;
 use crate::audio_file::flac_from_samples;

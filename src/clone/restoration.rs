@@ -1,7 +1,7 @@
-//! Measures what averaging neighbours takes away, by asking the bank about its own recordings.
+//! Measures how much variance averaging neighbours removes, by querying the bank with its own recordings.
 //!
-//! Every take is asked without its own frames, so that the answer is as smooth as for another singer. The ratio of the
-//! standard deviations per band, limited to 1..=1.7, is what the absolute map multiplies with.
+//! A recording's own frames are left out of its queries, so that the answer is as smooth as for another singer. The
+//! absolute map multiplies by the ratio of the standard deviations per band, limited to 1..=1.7.
 
 use super::FeatureFrame;
 use crate::engine::native::bands::ENV_BANDS;
@@ -69,7 +69,7 @@ pub(super) fn measure(
     for (index, frames) in takes.iter().enumerate().filter(|(index, _)| index % stride == 0 || takes.len() < 20) {
         let first = chosen.partition_point(|&(take, _)| take < index);
         let last = chosen.partition_point(|&(take, _)| take <= index);
-        // A single take has nobody else to ask: leave out a second on both sides of the frame instead.
+        // With a single take, leave out a second on both sides of the frame instead.
         let excluded = |at: usize| {
             let place = |at: usize| chosen.partition_point(|&place| place < (index, at));
             if last - first < bank.len() { first..last } else { place(at.saturating_sub(100))..place(at + 100) }

@@ -1,8 +1,8 @@
 //! How the calling thread treats denormal numbers.
 //!
-//! Decaying filters fall into denormals in silence, which cost a hundred times as much on some processors. Flushing is a
-//! mode of the thread, so results depend on it: whoever processes sets it for the time of the work and gives it back,
-//! and then every thread and host computes the same.
+//! In silence, decaying filters reach denormals, which are a hundred times as slow on some processors. Flushing them is a
+//! mode of the thread, and results depend on it. So it is set during processing and restored afterwards, and every thread
+//! and host computes the same.
 
 /// Restores the thread's mode when dropped.
 #[derive(Debug)]

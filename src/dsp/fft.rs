@@ -1,4 +1,4 @@
-//! A real Fourier transform of fixed length with its own scratch memory, so that using it never allocates.
+//! A real Fourier transform of fixed length with its own scratch memory, so that it never allocates.
 
 use std::sync::Arc;
 

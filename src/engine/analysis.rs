@@ -1,4 +1,4 @@
-//! Puts the analyses together: one hop of 48 kHz samples in, one frame of everything the engine needs out.
+//! Combines the analyses: one hop of 48 kHz samples in, one frame of everything the engine needs out.
 //!
 //! Runs on the engine's thread; allocates in [`Analyser::new`] only. Knows no voice and no content encoder.
 

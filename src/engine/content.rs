@@ -1,7 +1,7 @@
 //! Content features: what is being said, frame by frame, apart from who says it.
 //!
-//! Runs on the worker thread, one call per hop. Knows the graph's contract; knows neither how its input is computed nor
-//! what its output is used for.
+//! Runs on the worker thread, one call per hop. Knows the graph's contract, but neither how its input is computed nor what
+//! its output is used for.
 
 use crate::engine::{EngineError, Mode};
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
@@ -15,7 +15,7 @@ pub const PHONES: usize = 40;
 /// Length of a retrieval key.
 pub const KEY_LEN: usize = 64;
 
-/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and what they score.
+/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and how well they do.
 static LIVE_GRAPH: &[u8] = include_bytes!("../../models/content.onnx");
 static MIX_GRAPH: &[u8] = include_bytes!("../../models/content_mix.onnx");
 
@@ -134,7 +134,7 @@ impl ContentEncoder {
     ///
     /// # Errors
     /// [`GraphError::Run`] or [`GraphError::TimedOut`] when the run failed, [`GraphError::Run`] also when it gave numbers
-    /// that are not finite; `frame` is untouched and the stream starts anew with the next call.
+    /// that are not finite; `frame` is untouched and the stream starts over with the next call.
     /// [worker-thread]
     pub fn step(&mut self, mel: &[f32; MEL_BANDS], frame: &mut ContentFrame) -> Result<(), GraphError> {
         for (input, &value) in self.call.input_mut(MEL).iter_mut().zip(mel) {

@@ -1,7 +1,7 @@
 //! All latency arithmetic, one formula, every term named. The only place that adds up latency.
 //!
-//! Knows rates and lengths alone. All results are whole samples at the host's rate, also where a term is a fraction:
-//! terms are rounded up one by one and [`super::stream::HostStream`] places its output exactly at the sum.
+//! Knows only rates and lengths. All results are whole samples at the host's rate: terms that are fractions are rounded up
+//! one by one, and [`super::stream::HostStream`] places its output exactly at the sum.
 
 use super::resample::look_ahead_len;
 use super::{ENGINE_RATE, HOP_LEN};
@@ -27,7 +27,7 @@ pub struct Latency {
     pub engine: u32,
     /// Look-ahead of the conversion back to the host's rate.
     pub resampler_out: u32,
-    /// Time for the computation while the host goes on: see [`slack_len`]. 0 outside a plugin.
+    /// Time for the computation while the host continues: see [`slack_len`]. 0 outside a plugin.
     pub slack: u32,
 }
 
@@ -48,7 +48,7 @@ impl Latency {
         self.resampler_in + self.hop + self.engine + self.resampler_out
     }
 
-    /// The number that the host is told.
+    /// The latency reported to the host.
     pub fn total(&self) -> u32 {
         self.stream() + self.slack
     }

@@ -1,4 +1,4 @@
-//! A slow, causal and bounded level tracker: brings speech of any level to the one the content encoder was trained
+//! A slow, causal and bounded level tracker: brings speech of any level to the level that the content encoder was trained
 //! with. A deterministic function of the input; no allocation.
 
 /// Level that speech is brought to, as root mean square.

@@ -1,4 +1,4 @@
-//! Loudness of a spectral envelope: what the source gives and no voice may change.
+//! Loudness of a spectral envelope: taken from the source, and no voice may change it.
 //!
 //! Plain arithmetic after construction.
 

@@ -54,15 +54,15 @@ const MAX_INPUT: f32 = 8.0;
 /// Failures of the content graph in a row after which the engine stops asking it until the next reset.
 const MAX_FAILURES: u32 = 3;
 
-/// The mark names the voice that has more of the sound, and goes over to the other one this far beyond the middle, so that
-/// automation that stays around the middle does not tear it.
+/// The watermark names the voice with the larger share of the sound. It switches to the other one only this far beyond the
+/// middle, so that automation around the middle does not break it up.
 const MARK_MARGIN: f32 = 0.05;
 
-/// Shares of the refiner's gains at the likeness of the differential map and at full likeness. More of them would come
-/// nearer to the voice, for some words.
+/// Shares of the refiner's gains at the likeness of the differential map and at full likeness. More would sound more like
+/// the voice, but cost some words.
 const REFINED: [f32; 2] = [0.6, 0.8];
 
-/// The same of the corrector's gains, which are more careful than those that they foretell.
+/// The same for the corrector's gains, which are more cautious than the refiner's that they predict.
 const CORRECTED: [f32; 2] = [0.75, 0.9];
 
 /// Frames quieter than this are not learned from, and none below the gate: root mean square, -65 dBFS. What is quiet
@@ -189,7 +189,7 @@ impl NativeEngine {
         self.mapper.profile()
     }
 
-    /// Renders with another profile from now on, with a crossfade. Learning goes on as it was.
+    /// Renders with another profile from now on, with a crossfade. Learning is not affected.
     pub fn set_profile(&mut self, profile: Arc<SourceProfile>) {
         self.mapper.set_profile(profile);
     }

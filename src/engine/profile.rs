@@ -1,7 +1,7 @@
 //! The source profile: what the engine knows about the singer it converts from.
 //!
-//! A profile is frozen once made, so output stays a function of input, parameters and state. Learning runs beside the
-//! conversion on the worker thread and changes nothing until somebody puts the finished profile in. Knows no voice
+//! A profile never changes once it is made, so the output remains a function of input, parameters and state. Learning runs
+//! beside the conversion on the worker thread and has no effect until the finished profile is put in. Knows no voice
 //! file of a target, no host, no thread.
 
 use std::sync::{Arc, OnceLock};
@@ -55,7 +55,7 @@ pub struct SourceProfile {
 }
 
 impl SourceProfile {
-    /// The profile that serves while nothing is learned: the average of many speakers, as many women as men.
+    /// The profile used until the singer is learned: the average of many speakers, as many women as men.
     pub fn population() -> Arc<Self> {
         static PROFILE: OnceLock<Arc<SourceProfile>> = OnceLock::new();
         let open = || Self::from_bytes(POPULATION).expect("a test opens the embedded profile");
@@ -126,7 +126,7 @@ impl SourceProfile {
     }
 }
 
-/// What the learner is told about one 10 ms frame of the singer.
+/// The learner's input for one 10 ms frame of the singer.
 #[derive(Clone, Copy, Debug)]
 pub struct LearnFrame<'a> {
     /// F0 in Hz; 0.0 = unvoiced.
@@ -320,7 +320,7 @@ impl ProfileLearner {
         }
     }
 
-    /// The profile of what was heard, or `None` before `progress()` is 1.0. `content_space` names the encoder.
+    /// The learned profile, or `None` before `progress()` is 1.0. `content_space` names the encoder.
     ///
     /// Allocates and takes some milliseconds: once, on the worker thread or in the command line.
     pub fn finish(&self, content_space: &str) -> Option<SourceProfile> {
@@ -443,7 +443,7 @@ impl SpeakerStatistics {
         self.count[0]
     }
 
-    /// Whether a frame is voice rather than pause, judged by what was heard so far.
+    /// Whether a frame is voice and not a pause, judged by the frames so far.
     pub fn is_active(&self, is_voiced: bool, loudness: f32) -> bool {
         let mean = self.loudness_sum / self.count[0].max(1) as f64;
         is_voiced && self.count[0] < 50 || self.count[0] > 0 && f64::from(loudness + ACTIVE_RANGE) > mean

@@ -1,7 +1,7 @@
 //! Nearest-neighbour search in a bank of content keys.
 //!
-//! Exact search over all frames. Everything up to the choice of the neighbours is integer arithmetic, so the choice is
-//! the same on every processor and for every compiler. Runs on the worker thread; knows no voice, file or thread.
+//! Exact search over all frames. Everything up to the choice of the neighbours is integer arithmetic, so the choice is the
+//! same on every processor and with every compiler. Runs on the worker thread; knows no voice, file or thread.
 //!
 //! Formulae: weights and the voicing dimension follow kNN voice conversion as measured for this engine: squared
 //! Euclidean distance of the keys plus `(2 (v - v'))²` for voicing, weights `softmax(-(d - d_min) / (0.15 mean d))`.

@@ -278,7 +278,7 @@ impl RvcEngine {
                 let is_protected = self.options.protect < 0.5 && ready.generator.has_f0();
                 let protect = if is_protected { self.options.protect } else { 1.0 };
                 let phone = ready.content.update(&self.low, self.hops as i64).map(|()| {
-                    // RVC's bound: what is below 1 Hz is unvoiced.
+                    // As in RVC: below 1 Hz is unvoiced.
                     let keeps = |frame: usize| if f0_hz[frame] < 1.0 { protect } else { 1.0 };
                     let mut phone = ready.content.phone().to_vec();
                     ready.retrieve(&mut phone, window - decoded, amount, keeps, &mut self.found);

@@ -1,6 +1,6 @@
-//! A stream at the host's rate through an engine: what the worker and the command line both use.
+//! Runs a stream at the host's rate through an engine: used by the worker and by the command line.
 //!
-//! Takes samples in any amounts and gives back as many. Knows no thread, clock, host or file. All positions are absolute
+//! Takes any number of samples and returns as many. Knows no thread, clock, host or file. All positions are absolute
 //! sample indices at the host's rate, counted from the last reset, and the engine's hops lie on a fixed grid from
 //! position 0, so the output does not depend on how the input was cut.
 
@@ -18,7 +18,7 @@ const INPUT_LIMIT: f32 = 32.0;
 /// Below this a sample is set to zero, so that no recursion meets denormal numbers: -600 dBFS.
 const SMALLEST: f32 = 1e-30;
 
-/// A host rate outside what is converted.
+/// A host rate that is not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sample rate of {rate} Hz is not supported; {MIN_HOST_RATE} to {MAX_HOST_RATE} Hz are")]
 pub struct UnsupportedRate {
@@ -145,7 +145,7 @@ impl HostStream {
     /// Runs the next hop if its input is complete.
     ///
     /// # Errors
-    /// [`EngineError`] when the engine failed; the hop is silence and the stream goes on.
+    /// [`EngineError`] if the engine failed; the hop is silence and the stream continues.
     pub fn run_hop(&mut self) -> Option<Result<HopReport, EngineError>> {
         if self.to_engine.available() < HOP_LEN {
             return None;

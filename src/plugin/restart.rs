@@ -1,8 +1,8 @@
-//! Asks a VST3 host to start the plugin again, for a latency that changed.
+//! Asks a VST3 host to restart the plugin because its latency changed.
 //!
-//! The audio thread asks, by a flag; a thread of its own tells the host, because that call may take its time and come
-//! back into the plugin. Where the framework can reach the host's own thread it is faster, and the request is settled
-//! before this thread looks at it. Knows the host's handler, not what is restarted or why.
+//! The audio thread sets a flag; a separate thread tells the host, because that call may be slow and may call back into
+//! the plugin. Where the framework can reach the host's own thread it is faster, and the request is settled before this
+//! thread sees it. Knows the host's handler, not what is restarted or why.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nice_plug::wrapper::vst3::vst3::ComPtr;
 use nice_plug::wrapper::vst3::vst3::Steinberg::Vst::{IComponentHandler, IComponentHandlerTrait as _, RestartFlags_};
 
-/// How often a request is looked for.
+/// How often the thread checks for a request.
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long the framework may take to reach the host on its own.

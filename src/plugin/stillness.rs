@@ -1,4 +1,4 @@
-//! Keeps the framework's background thread from running.
+//! Stops the framework's background thread from running.
 //!
 //! On Linux nice-plug 0.4.2 hands every parameter change of a VST3 host with a closed editor to a thread that all
 //! instances share. There it looks at the editor's cell, and panics when the host's thread is just opening or closing
@@ -6,9 +6,8 @@
 //! ended, the last instance that goes aborts the host. Nothing that Coffre needs runs there: the editor reads the
 //! parameters itself, and [`super::restart`] reaches the host.
 //!
-//! So the thread is ended once, in the quiet way that it has (a task of an instance that is gone), and one instance that
-//! was never shown to a host keeps its last owner from going. Tasks sent to it are dropped by the channel: no lock, no
-//! allocation. Runs on the thread that creates instances.
+//! So the thread is ended once, in the one way that does no harm (a task of an instance that is gone), and one instance that
+//! no host ever sees keeps the last owner alive. Tasks sent to it are dropped by the channel: no lock, no allocation. Runs on the thread that creates instances.
 
 use std::sync::{Mutex, Once, PoisonError};
 
@@ -20,7 +19,7 @@ use super::Coffre;
 /// Held until the thread may go on.
 static GATE: Mutex<()> = Mutex::new(());
 
-/// Filled by an instance that is created while somebody waits for its executor.
+/// Filled by an instance that is created while its executor is waited for.
 static EXECUTOR: Mutex<Wish> = Mutex::new(Wish::None);
 
 enum Wish {
@@ -37,7 +36,7 @@ pub fn show(executor: AsyncExecutor<Coffre>) {
     }
 }
 
-/// Ends the framework's thread for good. To be called before a host gets its first instance. [main-thread]
+/// Ends the framework's thread permanently. Call before a host gets its first instance. [main-thread]
 pub fn still() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -48,7 +47,7 @@ pub fn still() {
 /// Returns the executor of the instance that stays, for which nothing is executed any more.
 fn still_now() -> Option<AsyncExecutor<Coffre>> {
     let (keeper, executor) = instance();
-    // The thread belongs to this instance from here on; not ended in the quiet way it must not be ended at all.
+    // The thread belongs to this instance from here on. If it did not end in that way, it must not be ended at all.
     std::mem::forget(keeper);
     let executor = executor?;
     let gate = GATE.lock().unwrap_or_else(PoisonError::into_inner);

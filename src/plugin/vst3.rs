@@ -1,7 +1,7 @@
-//! What a VST3 host finds in the library: the factory, and the component that it creates.
+//! The VST3 side of the library: the factory, and the component that it creates.
 //!
-//! The component is the framework's, inside a shell that hands everything on and looks at three things on the way: the
-//! host's handler, activation, and the end. Runs on whatever thread the host calls from.
+//! The component is the framework's, wrapped in a shell that forwards everything and intercepts three things: the host's
+//! handler, activation, and the end. Runs on whatever thread the host calls from.
 
 use std::cell::RefCell;
 use std::ffi::c_void;

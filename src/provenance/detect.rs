@@ -11,14 +11,14 @@ use super::code::{CODE_BITS, decode, encode};
 use super::evidence::{FRAMES_PER_SECOND, Levels};
 use super::pattern::{BANDS, PERIOD_SLOTS, Pattern};
 
-/// Lengths of the windows that are looked through, in seconds. The longer ones only where the shorter ones found nothing:
+/// Lengths of the search windows, in seconds. The longer ones are used only where the shorter ones found nothing:
 /// they find weaker marks.
 pub const WINDOW_SECONDS: [usize; 2] = [10, 40];
 
 /// Windows begin every so many parts of their length.
 const WINDOW_STEPS: usize = 4;
 
-/// Shortest sound that is looked at, in seconds.
+/// Shortest sound that is searched, in seconds.
 pub const MIN_SECONDS: usize = 2;
 
 /// Least agreement of code and sound: correlation in standard deviations of pure chance. The best of all 2^48 words
@@ -34,7 +34,7 @@ const PERIOD: usize = PERIOD_SLOTS * FRAMES_PER_SLOT;
 /// At the ends of a finding, seconds whose agreement is below this are cut off.
 const MIN_AGREEMENT: f32 = 2.0;
 
-/// What was found in one window.
+/// The result of one window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hit {
     /// What the mark says.

@@ -1,9 +1,9 @@
 //! Puts the mark in: every 20 ms each of 44 bands becomes a little louder or softer, by a keyed sign.
 //!
-//! The sound itself passes untouched; what is added is the same sound through narrow resonances that have no phase at
-//! their centre, times the signs. So nothing is delayed, silence stays silence, and what is added lies under what is
-//! there. The gains are small where the ear and the codecs are fine (0.35 dB below 1 kHz) and larger where level
-//! differences of single 20 ms bits cannot be heard (1.9 dB above 2.5 kHz). Runs where the engine runs.
+//! The sound itself passes unchanged; what is added is the same sound through narrow resonances with zero phase at their
+//! centre, times the signs. So nothing is delayed, silence stays silence, and the addition is masked by the sound. The
+//! gains are small where ear and codecs are sensitive (0.35 dB below 1 kHz), and larger where level differences over
+//! single 20 ms slots cannot be heard (1.9 dB above 2.5 kHz). Runs where the engine runs.
 
 use super::Mark;
 use super::code::{CODE_BITS, encode};

@@ -1,6 +1,6 @@
-//! What the finder looks at: the level of each band every 5 ms, and from it the evidence for each chip.
+//! The finder's input: the level of each band every 5 ms, and from it the evidence for each chip.
 //!
-//! The evidence is a fixed weighted sum of the levels around a chip, in dB: what rises there against its surroundings in
+//! The evidence is a fixed weighted sum of the levels around a chip, in dB: how much it stands out from its surroundings in
 //! time and frequency. The weights are the least-squares estimate of the sign from levels of marked speech, clean and
 //! coded, under music and in a room; fitted once, they belong to the shape of the pattern and to no voice.
 
@@ -9,7 +9,7 @@ use realfft::num_complex::Complex32;
 use super::pattern::{BANDS, LOWEST_HZ, STEP_HZ};
 use crate::dsp::fft::RealFft;
 
-/// Rate of the sound that is looked at, in Hz; it holds all bands.
+/// Rate of the analysed sound, in Hz; high enough for all bands.
 pub const DETECT_RATE: u32 = 16_000;
 
 /// Frames of levels per second.
@@ -24,10 +24,10 @@ const FRAME_LEN: usize = 320;
 const LOWEST_BIN: usize = (LOWEST_HZ * FRAME_LEN as f32 / DETECT_RATE as f32) as usize;
 const STEP_BINS: usize = (STEP_HZ * FRAME_LEN as f32 / DETECT_RATE as f32) as usize;
 
-/// Bands on each side of a chip that are looked at.
+/// Bands used on each side of a chip.
 const AROUND_BANDS: usize = 3;
 
-/// Frames on each side of a chip that are looked at.
+/// Frames used on each side of a chip.
 const AROUND_FRAMES: usize = 8;
 
 /// A band this far below the loud frames' mean level per band, as power, is not there.
@@ -65,7 +65,7 @@ impl Analyser {
         Self { fft, window, waiting: Vec::new(), spectrum, levels: Levels::default() }
     }
 
-    /// Takes samples; what is not finite counts as silence.
+    /// Takes samples; values that are not finite count as silence.
     pub fn push(&mut self, samples: &[f32]) {
         self.waiting.extend(samples.iter().map(|x| if x.is_finite() { x.clamp(-1e3, 1e3) } else { 0.0 }));
         let mut start = 0;

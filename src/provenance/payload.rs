@@ -1,4 +1,4 @@
-//! What a mark says, as bits: version, engine, short hashes of the voice and of its consent record, and a check.
+//! The payload of a mark as bits: version, engine, short hashes of the voice and of its consent record, and a checksum.
 
 use sha2::{Digest, Sha256};
 

@@ -1,6 +1,6 @@
 //! What was learned about one voice for the refiner of mix mode: a linear addition to its last layer.
 //!
-//! Data only: which engine uses it, and how it was fitted, is said in `engine::native::refine` and `clone::improve`.
+//! Data only: `engine::native::refine` uses it, `clone::improve` fits it.
 
 use super::VoiceError;
 use super::manifest::ElementType;

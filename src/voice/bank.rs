@@ -1,7 +1,7 @@
 //! The bank: content keys of a speaker's frames and the spectral shape that belongs to each.
 //!
-//! Plain data shared by all instances. Search lives in the engine. Keys and shapes are kept in whole numbers: small,
-//! fast to compare, and the same result on every processor.
+//! Plain data shared by all instances. The search is in the engine. Keys and shapes are integers: small, fast to compare,
+//! and with the same result on every processor.
 
 use super::VoiceError;
 use super::manifest::ElementType;

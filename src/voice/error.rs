@@ -1,4 +1,4 @@
-//! What can be wrong with a voice file, said so that the user knows what to do.
+//! Errors of voice files, worded so that the user knows what to do.
 
 /// Why a voice or singer file was refused. A refused file never replaces what is playing.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

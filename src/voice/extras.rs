@@ -1,6 +1,6 @@
-//! What a voice file may carry besides what sounds: a preview, the recordings it was made of, a picture.
+//! Optional extras of a voice file: a preview, the recordings it was made of, a picture.
 //!
-//! Opaque bytes to everything but the program that shows or rebuilds them; none of them is decoded to use a voice.
+//! Opaque bytes to everything except the code that shows or rebuilds them; none is decoded to use a voice.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ const PORTRAIT_JPEG: &str = "portrait.jpg";
 const PORTRAIT_PATHS: [&str; 2] = [PORTRAIT_PNG, PORTRAIT_JPEG];
 
 /// Largest preview in bytes.
-const MAX_PREVIEW: usize = 2 << 20;
+pub const MAX_PREVIEW: usize = 2 << 20;
 
 /// Largest picture in bytes, and its longest side in pixels.
 const MAX_PORTRAIT: usize = 2 << 20;
@@ -41,7 +41,7 @@ impl Portrait {
     /// Takes the content of a picture file.
     ///
     /// # Errors
-    /// [`VoiceError::Shape`] for what is neither PNG nor JPEG, or is too large.
+    /// [`VoiceError::Shape`] if it is neither PNG nor JPEG, or too large.
     pub fn new(bytes: Vec<u8>) -> Result<Self, VoiceError> {
         let shape = |found: String| VoiceError::Shape {
             member: "portrait".to_owned(),

@@ -1,7 +1,7 @@
-//! Foundation graphs: what RVC voices need besides themselves and Coffre does not ship. ContentVec, RMVPE.
+//! Foundation graphs: ContentVec and RMVPE, which RVC voices need and Coffre does not ship.
 //!
-//! They lie in a models folder of the user's, put there by `coffre models add`, under names that say what they are. Which
-//! one a file is follows from its inputs and outputs, never from its name.
+//! They are in the user's models folder, put there by `coffre models add` under names that say what they are. A graph is
+//! recognised by its inputs and outputs, never by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Foundation {
         }
     }
 
-    /// What it is for.
+    /// Its purpose, for people.
     pub fn purpose(self) -> &'static str {
         match self {
             Self::ContentVec => "content features for all RVC voices",
@@ -94,18 +94,18 @@ pub fn folder() -> Option<PathBuf> {
     chosen.or_else(|| Some(library::user_folder()?.parent()?.join("models")))
 }
 
-/// Where a kind of graph lies in a folder, if it does.
+/// The path of a kind of graph in a folder, if it is there.
 pub fn find(folder: &Path, kind: Foundation) -> Option<PathBuf> {
     Some(folder.join(kind.file_name())).filter(|path| path.is_file())
 }
 
-/// Where the content graph for a number of features lies.
+/// The path of the content graph for a number of features.
 pub fn find_contentvec(folder: &Path, features: usize) -> Option<PathBuf> {
     let own = if features == 256 { Foundation::ContentVec256 } else { Foundation::ContentVec768 };
     find(folder, own).or_else(|| find(folder, Foundation::ContentVec))
 }
 
-/// What to say when the content graph for a number of features is not in a folder: what is needed, and how it is got.
+/// The message when the content graph for a number of features is missing: what is needed, and how to get it.
 pub fn missing_contentvec(folder: &Path, features: usize) -> String {
     let (version, layer) = if features == 256 { ("v1", 9) } else { ("v2", 12) };
     format!(

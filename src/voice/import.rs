@@ -1,7 +1,7 @@
 //! Voices of other programs, read as data only: RVC checkpoints (`.pth`), retrieval indexes (`.index`), ONNX exports.
 //!
-//! Every byte is hostile: no code in a file is ever run, nothing is allocated by a number from the file before that
-//! number was compared with the file's own length. Knows no engine, no runtime and no thread.
+//! Every byte is treated as hostile: no code in a file is ever run, and no number from the file decides an allocation before
+//! it was compared with the file's own length. Knows no engine, no runtime and no thread.
 
 pub mod checkpoint;
 pub mod eight_bit;
@@ -86,7 +86,7 @@ pub fn rvc_from_bytes(stem: &str, is_graph: bool, bytes: Vec<u8>, index: Option<
     Ok(Voice::from_rvc(id, manifest(name, &voice), voice))
 }
 
-/// An index that lies beside a voice and is named after it, as RVC names them; `None` when it is not clear which.
+/// The index beside a voice that is named after it, as RVC names them; `None` if it is not clear which.
 pub fn index_beside(voice: &Path) -> Option<PathBuf> {
     let stem = voice.file_stem()?.to_str()?.to_lowercase();
     let folder = voice.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -98,7 +98,8 @@ pub fn index_beside(voice: &Path) -> Option<PathBuf> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// What is known about an imported voice. Pitch statistics are not: the values are wide and `voiced_seconds` is 0.
+/// The manifest of an imported voice. Its register is unknown, which the file says by [`UNKNOWN_RANGE_HZ`] and 0 voiced
+/// seconds.
 fn manifest(name: String, voice: &RvcVoice) -> Manifest {
     let (rate, author) = match &voice.generator {
         Generator::Weights(checkpoint) => {

@@ -165,7 +165,7 @@ impl Consent {
         }
         check_line("date", self.date.as_deref().unwrap_or_default(), 40)?;
         match &self.recordings_sha256 {
-            Some(hash) if !is_hash(hash) => Err(VoiceError::manifest("`recordings_sha256` is no hash")),
+            Some(hash) if !is_hash(hash) => Err(VoiceError::manifest("`recordings_sha256` is not a hash")),
             _ => Ok(()),
         }
     }
@@ -224,11 +224,11 @@ pub struct Manifest {
     pub members: Vec<Member>,
 }
 
-/// Range of an imported voice of which nothing is known.
+/// Stands in a file for the range of an imported voice whose register nobody stated: see [`Manifest::register_hz`].
 pub const UNKNOWN_RANGE_HZ: [f32; 2] = [50.0, 1_100.0];
 
 impl Manifest {
-    /// The voice's median F0 in Hz; `None` for an imported voice of which nobody said it.
+    /// The voice's median F0 in Hz; `None` for an imported voice whose register was never stated.
     pub fn register_hz(&self) -> Option<f32> {
         let is_placeholder =
             self.engine == ENGINE_RVC && self.voiced_seconds == 0.0 && self.range_hz == UNKNOWN_RANGE_HZ;
@@ -238,6 +238,11 @@ impl Manifest {
     /// Whether the pitch statistics are those of song.
     pub fn is_sung(&self) -> bool {
         self.delivery == Delivery::Sung
+    }
+
+    /// 5th and 95th percentile of the voice's F0 in Hz; `None` where [`Manifest::register_hz`] is.
+    pub fn known_range_hz(&self) -> Option<[f32; 2]> {
+        self.register_hz().map(|_| self.range_hz)
     }
 }
 
@@ -307,10 +312,10 @@ impl Manifest {
             return Err(VoiceError::manifest("`voiced_seconds` is impossible"));
         }
         if self.previous_ids.len() > MAX_PREVIOUS_IDS || self.previous_ids.iter().any(|id| !is_hash(id)) {
-            return Err(VoiceError::manifest("`previous_ids` holds what is no id, or too many"));
+            return Err(VoiceError::manifest("`previous_ids` holds something that is not an id, or too many"));
         }
         if self.improved_from.as_ref().is_some_and(|id| !is_hash(id)) {
-            return Err(VoiceError::manifest("`improved_from` is no id"));
+            return Err(VoiceError::manifest("`improved_from` is not an id"));
         }
         if let Some(consent) = &self.consent {
             consent.validate()?;

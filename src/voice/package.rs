@@ -1,8 +1,8 @@
 //! The container of voice and singer files: a zip of `manifest.json` and binary members.
 //!
-//! Reading treats every byte as hostile: nothing is allocated by a number from the file before that number was
-//! checked, the directory is walked before the zip reader sees it, and every listed member is compared with its hash.
-//! Knows no engine and no meaning of the members. Never runs anything it finds. Off the audio thread only.
+//! Reading treats every byte as hostile: no number from the file decides an allocation before it was checked, the
+//! directory is walked before the zip reader sees it, and every listed member is compared with its hash. Knows no engine
+//! and not what the members mean. Never runs anything from a file. Off the audio thread only.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
@@ -25,14 +25,16 @@ pub const SIGNATURE_PATH: &str = "manifest.sig";
 /// Largest accepted file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 768 << 20;
 
-/// Most bytes of all compressed members together, once unpacked. What is larger has to be stored as it is, so that a
+/// Most bytes of all compressed members together, once unpacked. Anything larger must be stored uncompressed, so that a
 /// small file never unpacks to much.
-const MAX_UNPACKED_BYTES: u64 = 256 << 20;
+pub const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 
 /// Endings of members that are stored: weights do not get smaller.
 const STORED: [&str; 3] = [".safetensors", ".onnx", ".index"];
 
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Longest manifest, in bytes.
+pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+
 const END_RECORD_LEN: usize = 22;
 const DIRECTORY_ENTRY_LEN: usize = 46;
 
@@ -377,7 +379,7 @@ fn check_signature(archive: &mut Archive<'_>, json: &[u8]) -> Result<Signature, 
     Signature::check(&read_bounded(archive, SIGNATURE_PATH, signature::MAX_BYTES)?, json)
 }
 
-/// Whether an entry lies in the archive as it is.
+/// Whether an entry is stored uncompressed.
 fn is_stored(archive: &mut Archive<'_>, path: &str) -> bool {
     archive.by_name(path).is_ok_and(|entry| entry.compression() == CompressionMethod::Stored)
 }
@@ -438,7 +440,7 @@ fn walk_directory(bytes: &[u8]) -> Result<Vec<String>, VoiceError> {
         let packed = u32_at(at + 20).ok_or_else(damaged)? as usize;
         let unpacked = u32_at(at + 24).ok_or_else(damaged)? as usize;
         let is_stored = u16_at(at + 10).ok_or_else(damaged)? == 0;
-        // Memory is taken by the second number, so it must not be larger than the first can explain.
+        // Memory is allocated by the second number, so it must not exceed what the first can unpack to.
         let most = if is_stored { packed } else { packed.saturating_mul(DEFLATE_MOST) };
         if packed > bytes.len() || unpacked > most {
             return Err(VoiceError::container("an entry claims to be larger than it can be"));

@@ -1,6 +1,6 @@
-//! A voice of the RVC engine: a generator and, if its maker gave one, a retrieval index. Plain data.
+//! A voice of the RVC engine: a generator, and a retrieval index if its maker provided one. Plain data.
 //!
-//! Kept in a `.coffre` file as arrays in the safetensors layout, or as the ONNX file that was imported.
+//! Stored in a `.coffre` file as arrays in the safetensors layout, or as the imported ONNX file.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ const PARTS: [(&str, &[&str]); 3] = [
     ("rvc/decoder.safetensors", &["dec."]),
 ];
 
-/// Who exported an ONNX file; they name inputs differently and treat the noise differently.
+/// Who exported an ONNX file; the exporters differ in the names of inputs and in the noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -53,7 +53,7 @@ impl ForeignGraph {
     /// Recognises an RVC generator by its inputs.
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] for what is no ONNX file, [`ImportError::Unsupported`] for other graphs.
+    /// [`ImportError::Damaged`] if it is not an ONNX file, [`ImportError::Unsupported`] for other graphs.
     pub fn read(bytes: Vec<u8>) -> Result<Self, ImportError> {
         let outline = OnnxOutline::read(&bytes)?;
         let (dialect, features) = match (outline.input("phone"), outline.input("feats")) {
@@ -62,7 +62,7 @@ impl ForeignGraph {
             _ => {
                 let names: Vec<&str> = outline.inputs.iter().map(|port| port.name.as_str()).take(12).collect();
                 return Err(ImportError::unsupported(format!(
-                    "the graph is no RVC voice: its inputs are {}. Voices have `phone` and `rnd` (RVC) or `feats` (w-okada)",
+                    "the graph is not an RVC voice: its inputs are {}. Voices have `phone` and `rnd` (RVC) or `feats` (w-okada)",
                     names.join(", ")
                 )));
             }
@@ -93,7 +93,7 @@ impl ForeignGraph {
 pub enum Generator {
     /// Weights, from which Coffre builds its own graph.
     Weights(Checkpoint),
-    /// A graph of somebody else.
+    /// An exported graph.
     Graph(ForeignGraph),
 }
 
@@ -191,7 +191,7 @@ impl RvcVoice {
                 for (path, _) in PARTS {
                     weights.read(&package.take_bytes(path)?)?;
                 }
-                // Others could pretend to be what Coffre says about the voice.
+                // Other keys could imitate Coffre's own lines about the voice.
                 let known = stored.notes.into_iter().filter(|(key, _)| NOTES.contains(&key.as_str()));
                 let notes = known.take(NOTES.len()).map(|(key, text)| (key, presentable(&text))).collect();
                 Generator::Weights(Checkpoint { config, weights, notes })

@@ -1,7 +1,7 @@
 //! Signatures of voice files: Ed25519 (RFC 8032) over the manifest, which holds the hash of every member.
 //!
 //! A signature shows that a file is as its signer made it. It does not show who the signer is: compare the key with one
-//! that came another way. Nothing here asks a network.
+//! from another source. Nothing here uses the network.
 
 use ed25519_dalek::{Signature as Bits, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ const CONTEXT: &[u8] = b"coffre voice manifest 1\0";
 const METHOD: &str = "ed25519";
 
 /// Longest signature member in bytes.
-pub(super) const MAX_BYTES: u64 = 4_096;
+pub const MAX_BYTES: u64 = 4_096;
 
 /// Whether a file is signed. A broken signature is an error instead: [`VoiceError::BrokenSignature`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Signer {
         from_hex(text.trim()).map(|secret| Self::new(&secret))
     }
 
-    /// The content of a key file: whoever has it signs in this name.
+    /// The content of a key file. Anyone who has it can sign with this key.
     pub fn to_secret_text(&self) -> String {
         format!("{}\n", hex(self.0.as_bytes()))
     }

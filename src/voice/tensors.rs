@@ -1,7 +1,7 @@
-//! Named arrays of a network, as they lie in a file: fp16 stays fp16 until somebody asks for numbers.
+//! Named arrays of a network, as stored in a file: fp16 stays fp16 until the numbers are read.
 //!
-//! Kept in voice files in the safetensors layout: the length of a JSON table, the table, the bytes. Knows nothing of what
-//! the arrays mean.
+//! Voice files keep them in the safetensors layout: the length of a JSON table, the table, the bytes. Does not know what the
+//! arrays mean.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::import::ImportError;
 
-/// Most arrays of one table.
-const MAX_ARRAYS: usize = 8_192;
+/// Most arrays together, also where a voice has them in several members.
+pub const MAX_ARRAYS: usize = 8_192;
 
 /// Longest table, in bytes.
-const MAX_TABLE_BYTES: usize = 4 << 20;
+pub const MAX_TABLE_BYTES: usize = 4 << 20;
 
 /// Element type of an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,8 +100,8 @@ impl Tensors {
         Ok(())
     }
 
-    /// Checks what all arrays have together, each by itself. They may lie over each other, as tied weights do; without a
-    /// limit a small file would be written as a huge one.
+    /// Checks the total size of all arrays. They may overlap, as tied weights do; without a limit a small file could be
+    /// written as a huge one.
     ///
     /// # Errors
     /// [`ImportError::Damaged`].
@@ -196,7 +196,7 @@ impl Tensors {
     /// # Errors
     /// [`ImportError::Damaged`] when table and bytes do not fit together.
     pub fn read(&mut self, file: &[u8]) -> Result<(), ImportError> {
-        let cut = || ImportError::damaged("its table of tensors is cut");
+        let cut = || ImportError::damaged("its table of tensors is truncated");
         let (len, rest) = file.split_first_chunk::<8>().ok_or_else(cut)?;
         let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|&len| len <= MAX_TABLE_BYTES);
         let (table, data) = len.and_then(|len| rest.split_at_checked(len)).ok_or_else(cut)?;

@@ -1,9 +1,9 @@
-//! The end of the process: threads of instances must not be inside ONNX Runtime while its destructors run.
+//! The end of the process: no thread of an instance may be inside ONNX Runtime while its destructors run.
 //!
-//! An instance that goes leaves a thread behind when that does not answer in time, and some hosts exit without
-//! destroying their plugins at all. So every instance is registered here, and a handler at the end of the process asks
-//! their threads to stop and waits for them. Handlers run last-in first-out: this one is registered after the runtime
-//! was loaded, so it runs before the runtime's own.
+//! An instance that is destroyed abandons a thread that does not answer in time, and some hosts exit without destroying
+//! their plugins at all. So every instance is registered here, and a handler at the end of the process asks their threads
+//! to stop and waits for them. Handlers run last-in first-out: this one is registered after the runtime was loaded, so it
+//! runs before the runtime's own.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};

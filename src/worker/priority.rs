@@ -1,7 +1,7 @@
 //! Real-time priority of the worker while a host plays, so that a busy machine does not make hops late.
 //!
-//! Runs on the worker thread. Knows nothing of links or engines. A host that renders gets none of it: the worker then
-//! has work without end, and would keep everything else from running.
+//! Runs on the worker thread. Knows nothing of links or engines. Not used while a host renders: the worker is then always
+//! busy, and would keep everything else from running.
 
 use audio_thread_priority::{
     RtPriorityHandle, demote_current_thread_from_real_time, promote_current_thread_to_real_time,
@@ -13,13 +13,13 @@ use crate::engine::{ENGINE_RATE, HOP_LEN};
 #[derive(Default)]
 pub(super) struct Priority {
     handle: Option<RtPriorityHandle>,
-    /// What was asked for last. The system is asked only when that changes: what it refused once it will refuse again.
+    /// The last request. The system is asked only when it changes: if it refused once it will refuse again.
     is_wanted: bool,
 }
 
 impl Priority {
-    /// Asks for real-time priority, or gives it back. Where the system grants none (on Linux the user needs a limit
-    /// for it, as audio groups have), the priority stays normal. [worker-thread]
+    /// Requests real-time priority, or gives it up. If the system does not grant it (on Linux the user needs a limit for
+    /// it, as audio groups have), the priority stays normal. [worker-thread]
     pub(super) fn want(&mut self, is_real_time: bool) {
         if is_real_time == self.is_wanted {
             return;
@@ -28,7 +28,7 @@ impl Priority {
         if is_real_time {
             self.handle = promote_current_thread_to_real_time(HOP_LEN as u32, ENGINE_RATE).ok();
         } else if let Some(handle) = self.handle.take() {
-            // What cannot be given back does no harm that waiting would mend.
+            // If demotion fails, ignore it: there is nothing to retry.
             let _ = demote_current_thread_from_real_time(handle);
         }
     }

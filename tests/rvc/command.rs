@@ -1,4 +1,4 @@
-//! RVC voices as the command's user meets them: import, models, convert.
+//! RVC voices on the command line: import, models, convert.
 
 use std::process::{Command, Output};
 
@@ -26,6 +26,21 @@ impl Place {
         assert_eq!(output.status.code(), Some(exit_code), "{arguments:?}: {out}{err}");
         (out, err)
     }
+}
+
+#[test]
+fn a_register_is_told_only_where_it_was_stated() {
+    let place = Place(tempfile::tempdir().expect("a folder"));
+    let checkpoint = fixture("rvc_v2_40k.pth").display().to_string();
+    let (unknown, stated) = (place.text("unknown.coffre"), place.text("stated.coffre"));
+    place.expect(0, &["import", &checkpoint, "-o", &unknown]);
+    place.expect(0, &["import", &checkpoint, "-o", &stated, "--range", "100-400"]);
+    let median = |file: &str| -> serde_json::Value {
+        let (out, _) = place.expect(0, &["inspect", file, "--json"]);
+        serde_json::from_str::<serde_json::Value>(&out).expect("JSON")["median_f0_hz"].clone()
+    };
+    assert_eq!(median(&unknown), serde_json::Value::Null);
+    assert_eq!(median(&stated), 200.0);
 }
 
 #[test]

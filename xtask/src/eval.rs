@@ -1,4 +1,4 @@
-//! `eval`: the listening figures of models/eval, on the engine as it is built now.
+//! `eval`: the listening figures of models/eval, for the current build.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -38,7 +38,7 @@ enum Command {
     Test(test::Options),
     /// Measure cost, latency and memory
     Bench(bench::Options),
-    /// Measure what a voice conversion is worth to a listener, on held-out speakers
+    /// Measure the quality of conversions of held-out speakers
     Eval(eval::Options),
     /// Make the picture and the clips of README.md and docs/ anew
     Docs(docs::Options),

@@ -1,7 +1,7 @@
-//! `models get`: fetches a foundation graph from its public home, once.
+//! `models get`: downloads a foundation graph from its public home, once.
 //!
-//! Nobody here vouches for what lies there. So a file is taken only if it is the kind of graph that was asked for, its
-//! checksum is kept from the first time on, and another one later is refused until the user says otherwise.
+//! Coffre cannot vouch for what is there. So a file is accepted only if it is the kind of graph that was asked for; its
+//! checksum is kept, and a different file later is refused until the user accepts it.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -25,22 +25,22 @@ const RECORD: &str = "fetched.json";
 /// Options of `models get`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// What to fetch; contentvec-768 serves v2 voices, which most are, contentvec-256 serves v1
+    /// What to download; contentvec-768 is for v2 voices, which most are, contentvec-256 for v1
     #[arg(value_enum, value_name = "GRAPH", default_value = "contentvec-768")]
     graph: Choice,
-    /// Fetch from this address instead of the table's
+    /// Download from this address instead of the table's
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
-    /// Fetch also what is there already
+    /// Download again what is there already
     #[arg(long)]
     again: bool,
-    /// Take the file even if it is another one than was fetched before
+    /// Accept the file even if it differs from the one downloaded before
     #[arg(long)]
     accept_change: bool,
-    /// Longest wait for an answer and for each further piece of it, in seconds
+    /// Timeout for an answer and for each further piece of it, in seconds
     #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     patience: u64,
-    /// No progress bar
+    /// Show no progress bar
     #[arg(short, long)]
     quiet: bool,
 }
@@ -132,7 +132,7 @@ fn take(folder: &Path, kind: Foundation, address: &str, part: &Path, accepts: bo
     Ok(fetched)
 }
 
-/// The record; an unreadable one is not taken for an empty one, or a change would go unnoticed.
+/// The record. An unreadable one is an error, not an empty one, or a changed file would go unnoticed.
 fn read_record(folder: &Path) -> Result<BTreeMap<String, Fetched>, CliError> {
     let path = folder.join(RECORD);
     let damaged = |reason: String| {

@@ -1,4 +1,4 @@
-//! Where foundation graphs are fetched from: one table, which the user can replace.
+//! Where foundation graphs are downloaded from: one table, which the user can replace.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! One file over HTTP into a part file: resumed where it broke off, bounded, and never taken for finished when it is not.
+//! Downloads one file over HTTP into a part file: resumable, bounded, and never mistaken for complete when it is not.
 //!
 //! Proxies come from the usual variables (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`).
 
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
-/// Attempts in a row that bring nothing before it is given up.
+/// Attempts in a row without progress before giving up.
 const ATTEMPTS: u32 = 4;
 
 /// Redirects that are followed: homes send to their storage.
 const REDIRECTS: u32 = 8;
 
-/// Why a file did not come.
+/// Why a download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// The connection, or the proxy; another attempt may work.
@@ -184,9 +184,8 @@ fn receive(
     }
 }
 
-/// Reads the body on a thread of its own, so that a connection on which nothing comes any more can be given up. The
-/// channel closes at the end of the body. A thread that was given up ends with its connection, at the latest with the
-/// command.
+/// Reads the body on a thread of its own, so that a stalled connection can be abandoned. The channel closes at the end of
+/// the body. An abandoned thread ends with its connection, at the latest with the command.
 fn pieces(answer: Response<Body>) -> Receiver<std::io::Result<Vec<u8>>> {
     let (sender, receiver) = sync_channel(4);
     let read = move || {

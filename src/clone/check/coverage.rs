@@ -1,7 +1,7 @@
-//! Which phones the recordings hold, and what to read for those that are missing.
+//! Which phones the recordings contain, and what to read for the missing ones.
 //!
-//! The content encoder names the phones of English; other languages share most of them. Coverage is advice: a bank
-//! answers for a missing phone with its nearest relative.
+//! The content encoder knows the phones of English; other languages share most of them. Coverage is advice only: for a
+//! missing phone a bank gives the most similar one.
 
 /// Frames of a phone that are enough for the bank to answer with it: 0.06 s, two bursts of a plosive.
 pub const ENOUGH_FRAMES: u32 = 6;

@@ -1,7 +1,7 @@
-//! How long the room rings: the decay of the level where the voice stops.
+//! How reverberant the room is: the decay of the level where the voice stops.
 //!
-//! No sound can fall faster than its room. So the quickest of many falls of the level in running speech are close to
-//! the room's decay (after Ratnam et al. 2003, Löllmann et al. 2010: blind estimation from free decays). Reads samples
+//! No sound can decay faster than its room. So the fastest of many level drops in running speech are close to the
+//! room's decay (after Ratnam et al. 2003, Löllmann et al. 2010: blind estimation from free decays). Reads samples
 //! at 48 kHz in pieces; keeps 10 ms levels only.
 
 use crate::engine::HOP_LEN;

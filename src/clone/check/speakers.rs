@@ -1,4 +1,4 @@
-//! Whether one person speaks or several: compares pieces of the recordings with each other.
+//! Whether one person speaks, or several: compares pieces of the recordings with each other.
 //!
 //! A phone's shape depends on who says it, but also on the phone, so each frame is compared with the mean of its phone.
 //! What remains, averaged over seconds, is the speaker (and the microphone). Two groups of pieces that lie far apart

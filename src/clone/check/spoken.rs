@@ -1,16 +1,16 @@
 //! The spoken check: whether a sentence that is read aloud sounds like the person of the recordings.
 //!
 //! Each frame of the sentence is compared with what the recordings say for the same phone; what remains on average, and
-//! the difference of the F0, is the distance of the two voices. A hint, never a proof: how often it errs is measured in
-//! `models/NOTEBOOK.md`, a relative may sound alike, a cold or another microphone may not, and a recording of a recording
-//! is not noticed.
+//! the difference of the F0, is the distance of the two voices. A hint, never a proof: `models/NOTEBOOK.md` says how often it
+//! errs; a relative may sound alike, the same person with a cold or another microphone may not, and a played-back
+//! recording is not noticed.
 
 use super::speakers::{VALUES, VoicedFrame, values};
 use super::{Finding, Grade, activity_threshold};
 use crate::clone::features::FeatureFrame;
 use crate::engine::content::PHONES;
 
-/// What is to be read aloud.
+/// The sentence to read aloud.
 pub const SENTENCE: &str = "This is my own voice, and today I allow a copy of it to be made by Coffre.";
 
 /// What the finding is about.

@@ -1,15 +1,15 @@
-//! Teaches the refiner one voice: its own recordings are converted to other voices and back, and what came back is
-//! compared with them.
+//! Adapts the refiner to one voice: the voice's recordings are converted to other voices and back, and the result is
+//! compared with the recordings.
 //!
 //! ```text
 //! half A ─▶ another voice ─▶ the voice made of half B ─┐
 //! half A ──────────────────────────────────────────────┴─▶ least squares on what the refiner's last layer saw
 //! ```
 //!
-//! Each half of the recordings comes back through a voice made of the other one, which has not heard it. The fit is
-//! linear, so that its result is the same everywhere and costs no training; a ridge holds it near "no change".
-//! Cut into steps of some milliseconds, but for making a half's voice, which takes a second. A new voice gets a first fit
-//! from little of its recordings at once ([`quick`]). Off the audio thread only.
+//! Each half of the recordings comes back through a voice made of the other half, which does not contain it. The fit is
+//! linear, so it needs no training and gives the same result everywhere; a ridge keeps it close to "no change". The work
+//! is divided into steps of some milliseconds, except for making a half's voice, which takes a second. A new voice gets a
+//! first fit at once, from a few of its recordings ([`quick`]). Off the audio thread only.
 
 mod compare;
 mod passage;
@@ -35,7 +35,7 @@ pub(super) use sums::Sums;
 /// Least recordings, in samples: each half has to make a voice of its own.
 const LEAST_LEN: usize = 20 * ENGINE_RATE as usize;
 
-/// Most recordings that are used, in samples; what comes after adds time and little else.
+/// Most recordings that are used, in samples; more would take time and add little.
 const MOST_LEN: usize = 120 * ENGINE_RATE as usize;
 
 /// Length of the pieces that belong to the halves in turn, in samples, and how far their ends may move to a pause.
@@ -89,11 +89,11 @@ struct Half {
 
 #[derive(Debug)]
 enum Stage {
-    /// Hears the next half.
+    /// Starts with the next half.
     Half(Hearing),
     /// Converts a half to another voice.
     Away(Passage),
-    /// Hears what came of it.
+    /// Processes what came back.
     Learn(Hearing),
     /// Converts it back.
     Back(Passage),
@@ -140,7 +140,7 @@ impl Adapting {
         (self.turn, &self.sums)
     }
 
-    /// Goes on after so many turns. The halves are heard anew.
+    /// Resumes after so many turns. The halves are processed again.
     pub(super) fn resume(&mut self, turn: usize, sums: Sums) {
         (self.turn, self.sums) = (turn.min(TURNS), sums);
     }
@@ -199,7 +199,7 @@ impl Adapting {
         Ok(!matches!(self.stage, Stage::Done))
     }
 
-    /// What was learned; `None` when it leaves the fit open.
+    /// The adaptation; `None` if the data do not determine it.
     pub(super) fn finish(&self) -> Option<Adaptation> {
         Adaptation::new(&self.plan.space, self.sums.solve()?)
     }

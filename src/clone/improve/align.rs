@@ -1,8 +1,8 @@
-//! Fits the linear map that brings a voice's content keys to where the population's lie for the same sounds.
+//! Fits the linear map that moves a voice's content keys to where the population's are for the same sounds.
 //!
 //! After INCA (Erro, Moreno, Bonafonte, 2010): pair each frame of either side with its nearest neighbours on the other,
-//! fit the map by least squares, map, pair again. The fit is held near "no change" by a ridge, so that a short bank
-//! moves little.
+//! fit the map by least squares, map, pair again. A ridge keeps the fit close to "no change", so that a short
+//! bank moves little.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::engine::profile::SourceProfile;
 use crate::engine::retrieval::Retriever;
 use crate::voice::{Bank, BankFrame, KEY_LEN, SHAPE_BANDS};
 
-/// Times that pairs are looked for.
+/// Rounds of pairing.
 pub(super) const ROUNDS: usize = 4;
 
 /// Weight of "no change", as a share of the pairs' own weight.
@@ -125,7 +125,7 @@ impl Alignment {
         self.round
     }
 
-    /// Goes on after `round` rounds that gave `map`.
+    /// Resumes after `round` rounds that gave `map`.
     pub(super) fn resume(&mut self, bank: &Bank, round: usize, map: KeyMap) {
         self.mapped = mapped(bank, &map);
         (self.round, self.map, self.sums, self.paired) = (round, map, Sums::new(), 0);

@@ -1,9 +1,8 @@
-//! What was done of an improvement, kept in a file so that a process that ended in the middle goes on there.
+//! Progress of an improvement, saved in a file so that an interrupted one can be resumed.
 //!
 //! Layout: a line of text with the method, the id of the voice, the number of rounds done and the map as 32-bit floats with
-//! the low byte first; where the refiner is taught, the number of turns done and the sums as 64-bit floats; and the
-//! SHA-256 of all that. A file that is not exactly that is worth nothing: the work begins
-//! anew. Written as every voice file is, whole or not at all.
+//! the low byte first; if the refiner is adapted, the number of turns done and the sums as 64-bit floats; and the SHA-256
+//! of all that. If a file is anything else, the work starts over. Written atomically, like voice files.
 
 use std::path::{Path, PathBuf};
 
@@ -72,7 +71,7 @@ impl Improvement {
         write_atomically(path, &bytes)
     }
 
-    /// Goes on with what was kept. `false` when there is nothing of use: then nothing has changed.
+    /// Resumes from a saved file. `false` if it is of no use: then nothing has changed.
     pub fn take_up(&mut self, path: &Path) -> bool {
         let head = head(self.id);
         let sums_len = if self.adapting.is_some() { SUMS_LEN } else { 0 };

@@ -1,6 +1,6 @@
-//! Improving in the background, for the editor. Runs on a thread of its own at low priority, one step of some
-//! milliseconds after the other; what was done is kept in a file after each round, so that a host that is closed in the middle
-//! loses little. The editor looks at [`ImproveJob::state`] for each picture and never waits.
+//! Improving in the background, for the editor. Runs on a thread of its own at low priority, in steps of some
+//! milliseconds. Progress is saved after each round, so that little is lost when the host is closed. The editor reads
+//! [`ImproveJob::state`] for each frame that it draws and never waits.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub enum Stage {
         id: VoiceId,
         /// The voice it was made from.
         from: VoiceId,
-        /// Why mix mode learned no more of the voice.
+        /// Why mix mode was not adapted to the voice any further.
         not_adapted: Option<String>,
     },
     /// None comes out; the reason, with what to do.
@@ -43,7 +43,7 @@ pub struct ImproveState {
     pub progress: f32,
 }
 
-/// A running job. Dropping it ends it soon and keeps what was done for the next time.
+/// A running job. Dropping it ends it soon; its progress is saved.
 #[derive(Debug)]
 pub struct ImproveJob {
     shared: Arc<Shared>,
@@ -87,7 +87,7 @@ impl ImproveJob {
             }
         };
         if let Err(error) = background("coffre-improve", run) {
-            shared.state().stage = Stage::Failed(format!("The system gives no thread: {error}."));
+            shared.state().stage = Stage::Failed(format!("No thread could be started: {error}."));
         }
         Self { shared }
     }
@@ -122,7 +122,7 @@ fn work(shared: &Shared, bytes: &[u8], folder: &Path) -> Result<Option<Stage>, S
         shared.state().progress = improvement.progress();
         if improvement.rounds() > rounds {
             rounds = improvement.rounds();
-            // Without a place to keep it the work goes on all the same.
+            // If it cannot be kept, the work goes on all the same.
             let _ = improvement.keep(&kept);
         }
         if shared.is_stopped.load(Ordering::Relaxed) {

@@ -18,7 +18,7 @@ const MIN_LAG: usize = (F0_RATE as f32 / HIGHEST_F0_HZ) as usize - 1;
 const MAX_LAG: usize = (F0_RATE as f32 / LOWEST_F0_HZ) as usize + 2;
 const LAGS: usize = MAX_LAG + 1;
 
-/// Shortest lag that is looked at: half of the shortest period, where the correlation has its first valley.
+/// Shortest lag considered: half of the shortest period, where the correlation has its first valley.
 const VALLEY_LAG: usize = MIN_LAG / 2;
 
 /// Height of a peak above the lowest valley before it, at least. Slow waves have no valley.
@@ -258,7 +258,7 @@ impl CandidateFinder {
         }
     }
 
-    /// Correlation between lags (cubic); at the ends what is there.
+    /// Correlation between lags (cubic); at the ends the nearest value.
     fn correlation_at(&self, spot: Spot, lag: f32) -> f32 {
         let lag = lag.clamp((VALLEY_LAG + 1) as f32, (spot.max_lag() - 2) as f32);
         let whole = lag as usize;

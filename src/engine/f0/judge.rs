@@ -1,7 +1,8 @@
-//! Which candidate of a frame is F0, if any: two small networks on what the candidate finder and the evidence tell.
+//! Decides which candidate of a frame is F0, if any: two small networks on the output of the candidate finder and the
+//! evidence.
 //!
-//! One says how likely it is that none is right. The other gives each candidate a score; a softmax over these says which one
-//! is right if any is. They learned from sounds whose F0 is exactly known, in noise, rooms and bleed
+//! One gives the probability that none is right. The other gives each candidate a score; a softmax over the scores says
+//! which one is right if any is. They were trained on sounds whose F0 is exactly known, in noise, rooms and bleed
 //! (`models/train/f0.py`, which wrote `judge/weights.rs`). Plain arithmetic on the engine's thread: no state, no allocation.
 
 mod weights;
@@ -12,7 +13,7 @@ use weights::{NONE_1, NONE_2, SCORE_1, SCORE_2, SCORE_3};
 /// Scale of levels.
 const LEVEL_DB: f32 = 20.0;
 
-/// What both networks are told of a frame: its two levels and how far ahead it lies.
+/// Inputs of both networks about a frame: its two levels and how far ahead it is.
 const SHARED: usize = 3;
 
 /// Inputs of the network for candidates.

@@ -1,4 +1,4 @@
-//! Band-limits the signal before periods are sought: rumble and fricative noise say nothing about F0.
+//! Band-limits the signal before the period search: rumble and fricative noise carry no F0.
 
 use crate::dsp::dot;
 use crate::dsp::window::low_pass;

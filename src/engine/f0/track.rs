@@ -129,7 +129,7 @@ impl Column {
             state.cost += cost;
             state.from = index as u8;
         }
-        // A voice that is too low to be seen in a preview goes on as it was.
+        // A voice that is too low to be visible in a preview continues as it was.
         let hidden = |from: &State| from.frame.f0_hz > 0.0 && from.frame.f0_hz < candidates.lowest_hz;
         let cost_from = |from: &State| if hidden(from) { from.cost + HIDDEN } else { f32::INFINITY };
         let (index, cost) = cheapest(previous.iter().map(cost_from));

@@ -1,4 +1,4 @@
-//! Levels the spectral envelope of a stretch by linear prediction (autocorrelation method, Makhoul 1975).
+//! Flattens the spectral envelope of a stretch of signal by linear prediction (autocorrelation method, Makhoul 1975).
 
 use crate::dsp::dot;
 use crate::dsp::window::hann_periodic;

@@ -1,12 +1,13 @@
-//! Correcting: a small network foretells what the refiner would take back, before the frame is heard (live mode).
+//! The corrector of live mode: a small network predicts the refiner's correction before the frame is heard, without adding
+//! delay.
 //!
 //! ```text
 //! envelope, difference, phones, voice ─▶ features ─▶ graph ─▶ gains of the same frame ─▶ difference
 //! ```
 //!
-//! The refiner of mix mode hears the converted voice and answers 40 ms later, which nobody can sing with. Here the network
-//! is told what the frame is going to sound like, and learned from the refiner's own answers to many such sounds
-//! (`models/train/correct`). It corrects the map band by band, so it costs no delay.
+//! The refiner of mix mode needs the converted voice and answers 40 ms later, which is too late to sing with. This network
+//! gets what the frame will sound like, and was trained on the refiner's answers to many such frames
+//! (`models/train/correct`). It corrects the map band by band, so it adds no delay.
 //!
 //! Runs on the engine's thread; allocates in [`Corrector::new`] only. Knows a voice by its mean shapes, and no audio.
 
@@ -19,11 +20,11 @@ use super::refine::{Aim, VOICE_LEN};
 /// Bands that the graph knows: up to 8 kHz.
 pub const KNOWN_BANDS: usize = BAND_8_KHZ + 1;
 
-/// What the graph is told of a frame: the converted envelope relative to the recent level, the difference to the singer's,
-/// the frame's own level, voicing, the pitch that will be heard, and what the content encoder hears ahead of the frame.
+/// Features of a frame: the converted envelope relative to the recent level, the difference to the singer's,
+/// the frame's own level, voicing, the pitch that will be heard, and the content encoder's mel frame ahead of it.
 pub const FEATURES: usize = 2 * KNOWN_BANDS + 3 + MEL_BANDS;
 
-/// The graph that ships inside the program; `models/NOTEBOOK.md` says how it was trained and what it is worth.
+/// The graph that ships inside the program; `models/NOTEBOOK.md` says how it was trained and how well it does.
 static GRAPH: &[u8] = include_bytes!("../../../models/correct.onnx");
 
 /// Name of the graph in messages.
@@ -42,19 +43,19 @@ const INPUT_VOICE: usize = 1;
 const INPUT_PHONES: usize = 2;
 const OUTPUT_GAIN: usize = 0;
 
-/// What the recent level forgets in one frame: a second.
+/// Forgetting factor of the recent level per frame: a second.
 const FORGETTING: f32 = 0.01;
 
 /// Least power of a band and least recent level. White noise of variance `v` has the power `v`.
 const FLOOR: f32 = 1e-9;
 
-/// Pitch that is told as 0, in Hz.
+/// Pitch that becomes 0 in the features, in Hz.
 const MIDDLE_HZ: f32 = 200.0;
 
-/// Largest gain of a band, natural logarithm of amplitude. The graph keeps to it by itself.
+/// Largest gain of a band, natural logarithm of amplitude. The graph itself stays within it.
 const MAX_GAIN: f32 = 2.5;
 
-/// First band of those whose mean gain goes on above 8 kHz, and the range of that.
+/// First of the bands whose mean gain is used above 8 kHz, and the range of that gain.
 const HELD_FROM: usize = 60;
 const HELD_RANGE: (f32, f32) = (-1.5, 0.7);
 
@@ -117,7 +118,7 @@ impl Corrector {
         self.last_failure.as_ref()
     }
 
-    /// What the graph is told, or would be, of the last frame: what it is trained on.
+    /// The graph's features of the last frame, also where it does not run: they are its training data.
     pub fn features(&self) -> &[f32; FEATURES] {
         &self.features
     }

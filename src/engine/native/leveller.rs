@@ -1,7 +1,7 @@
 //! Keeps the loudness of re-pitched grains at that of the source.
 //!
-//! A periodic signal made of one grain `g` per period `T` has the harmonics `G(k / T) / T`. Compared for the source's
-//! and the output's period, this says how loud the output will be before it is made; the classic law `sqrt(T' / T)`
+//! A periodic signal made of one grain `g` per period `T` has the harmonics `G(k / T) / T`. Comparing them for the source's
+//! and the output's period tells how loud the output will be before it is made; the classic law `sqrt(T' / T)`
 //! is off by several dB where few harmonics meet a steep spectrum. Plain arithmetic on the engine's thread.
 
 use realfft::num_complex::Complex32;

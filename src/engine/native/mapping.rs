@@ -6,12 +6,12 @@
 //!   equalised to the target's. Needs no content features, so it is also the safe path.
 //! - *differential* (0.6): the singer's envelope plus what the target's bank says for this content minus what the
 //!   singer's own bank says for it. Errors of the content features cancel. Until the singer is learned, a part of the
-//!   absolute map makes up for what is not known.
+//!   absolute map is used as well.
 //! - *strong* (1.0): half a larger differential step, half *absolute*: what the target's bank says, with the variance
-//!   restored that averaging neighbours took away. The two err differently, so their mean is nearer to the target and
-//!   better understood than either.
+//!   restored that averaging neighbours removed. The two have different errors, so their mean sounds more like the target
+//!   and is more intelligible than either.
 //!
-//! Between two voices, `morph` blends what the three maps make for each. Loudness always stays the singer's.
+//! Between two voices, `morph` blends the results of the three maps for each. Loudness always stays the singer's.
 //! Runs on the worker thread; allocates in [`Mapper::new`] only. Knows no audio.
 
 mod hiss;
@@ -41,7 +41,7 @@ const _: () = assert!(SHAPE_BANDS == ENV_BANDS);
 /// Likeness at which the map is purely differential.
 pub const DIFFERENTIAL_LIKENESS: f32 = 0.6;
 
-/// Size of the differential step at that likeness: more is nearer to the target and sounds less natural.
+/// Size of the differential step at that likeness: more is closer to the target, but sounds less natural.
 const GAIN: f32 = 1.0;
 
 /// Size of the differential step at full likeness. Averages over neighbours understate the difference of two voices.
@@ -111,7 +111,7 @@ pub struct MapParams {
     pub morph: f32,
 }
 
-/// What is remembered of a frame until it leaves the delay line.
+/// A frame's values until it leaves the delay line.
 #[derive(Clone, Debug)]
 struct Slot {
     envelope: [f32; ENV_BANDS],

@@ -1,14 +1,15 @@
-//! Refining: a small network takes back what the conversion leaves of itself, bin by bin (mix mode).
+//! The refiner of mix mode: a small network removes conversion artefacts, bin by bin.
 //!
 //! ```text
 //! hop ─▶ spectrum of 30 ms ─▶ features ─▶ graph ─▶ gains, two frames later ─▶ overlap-add ─▶ hop, four hops later
 //! ```
 //!
-//! The network hears the converted voice, knows the mean shapes of the voice that was aimed at, and is told which phones the
-//! content encoder read in the singer's own sound. It was trained on
-//! recordings that were converted to another voice and back (`models/train/refine`), so it knows how such a sound
-//! differs from the person's own. There are two of a kind: one that knows a few voices well, and one that has met hundreds,
-//! for all others; to the latter an improved voice adds what was learned about it ([`Adaptation`]). Only magnitudes change, up to 8 kHz and by 22 dB at most; what lies above follows.
+//! The network gets the converted voice, the target voice's mean shapes and the phones that the content encoder found in
+//! the singer's own sound. It was trained on recordings that were converted to another voice and back
+//! (`models/train/refine`), so it knows how a conversion differs from the person's own sound. There are two: one for a few
+//! voices that it knows well, and one for all others, trained on hundreds. Clones add what was learned about them to the
+//! latter ([`Adaptation`]). Only magnitudes change, up to 8 kHz and by at most 22 dB; higher bands get the mean gain of
+//! the last bins.
 //!
 //! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, and no
 //! bank.
@@ -46,30 +47,30 @@ const LOOK_AHEAD_FRAMES: usize = 2;
 /// Hops from input to output: the rest of a frame and the graph's look-ahead.
 pub const DELAY_HOPS: usize = FRAME_HOPS - 1 + LOOK_AHEAD_FRAMES;
 
-/// How many hops before the end of the newest hop the phones were heard that a refiner is told of with it: the middle of
-/// its newest frame lies half a hop later.
+/// Age in hops of the phones passed with each hop, counted from its end; the middle of the newest frame lies half a hop
+/// later.
 pub const HEARD_HOPS: usize = FRAME_HOPS / 2 + 1;
 
-/// First bin of those whose mean gain goes on above 8 kHz.
+/// First of the bins whose mean gain is used above 8 kHz.
 const HELD_FROM: usize = 200;
 
 /// Range of the gain above 8 kHz, natural logarithm of amplitude: -13 to +6 dB.
 const HELD_RANGE: (f32, f32) = (-1.5, 0.7);
 
-/// Largest gain of a bin, natural logarithm of amplitude. The graph keeps to it by itself.
+/// Largest gain of a bin, natural logarithm of amplitude. The graph itself stays within it.
 const MAX_GAIN: f32 = 2.5;
 
 /// Failures of the graph in a row after which it is no longer asked until the next reset.
 const MAX_FAILURES: u32 = 3;
 
-/// What the refiner is told of the voice that a hop aims at.
+/// The refiner's input about a hop's target voice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aim<'a> {
     /// What [`describe`] says of it.
     pub described: [f32; VOICE_LEN],
     /// The one or two voices that are heard.
     pub voices: [Option<VoiceId>; 2],
-    /// What was learned about each of them, with its share.
+    /// The adaptation to each of them, with its share.
     pub adaptations: [Option<(&'a Adaptation, f32)>; 2],
     /// How much of the sound is a voice at all, in `0.0..=1.0`.
     pub share: f32,
@@ -340,7 +341,7 @@ mod tests {
         VoiceId::of(include_bytes!("../../../models/voices/basalt.coffre"))
     }
 
-    /// Whoever changes a voice file has to tell the graph: `models/NOTEBOOK.md`.
+    /// If a voice file changes, the graph must be exported again: `models/NOTEBOOK.md`.
     #[test]
     fn the_first_graph_knows_the_voices_of_people_as_they_ship() {
         let [known, any] = RefineGraph::shipped(Runtime::get().expect("the runtime")).expect("they ship");

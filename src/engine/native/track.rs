@@ -1,6 +1,6 @@
-//! What the synthesiser is told per feature frame, addressed by absolute sample position.
+//! The synthesiser's instructions per feature frame, addressed by absolute sample position.
 //!
-//! Pitch and timbre are told apart because pitch can be known earlier. Runs on the engine's thread; allocates in
+//! Pitch and timbre are separate because pitch is known earlier. Runs on the engine's thread; allocates in
 //! [`Track::new`] only.
 
 use super::filter::Response;

@@ -1,6 +1,6 @@
-//! ContentVec: what is said, 50 times a second, from a graph that the user brings.
+//! ContentVec: what is said, 50 times a second, from a graph that the user provides.
 //!
-//! Exports differ in names, rank and orientation; one run on silence shows what a graph gives.
+//! Exports differ in names, rank and orientation; one run on silence shows what a graph returns.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Runs the generator of a voice over a window: Coffre's own graph, or one that somebody else exported.
+//! Runs the generator of a voice over a window: Coffre's own graph, or an exported one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Generator {
     call: Option<(usize, GraphCall)>,
 }
 
-/// The graph of a generator and what is known of it: what users of a voice share.
+/// The graph of a generator and its properties, shared by all users of a voice.
 #[derive(Clone, Debug)]
 pub struct Network(Kind);
 

@@ -1,4 +1,4 @@
-//! How a window of the stream is laid out, and the delay that follows from it.
+//! The layout of a window of the stream, and the delay that follows from it.
 //!
 //! ```text
 //! |<- context ->|guard|<-- block -->|<- crossfade ->|<- margin ->|

@@ -1,4 +1,4 @@
-//! Gives the output some of the input's loudness contour.
+//! Applies some of the input's loudness contour to the output.
 
 /// Quietest output level that is brought up.
 const FLOOR: f32 = 1e-3;

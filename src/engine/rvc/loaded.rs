@@ -1,7 +1,7 @@
-//! An RVC voice with its graphs loaded: what takes long about a voice, done before an engine gets it.
+//! An RVC voice with its graphs loaded: the slow part, done before an engine gets the voice.
 //!
-//! Made on the loader's thread or in the command line, shared by the engines of all instances that know of it. Knows no
-//! file: graphs and voice come in.
+//! Made on the loader's thread or in the command line, shared by the engines of all instances that use it. Knows no file:
+//! it is given graphs and voice.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Loaded {
     }
 
     /// Runs all networks once over a silent window: the runtime plans its memory at the first run of a shape, and a
-    /// graph that does not run is found here rather than while somebody sings.
+    /// graph that does not run is found here and not during a performance.
     ///
     /// # Errors
     /// [`GraphError`] of the graph that does not run.

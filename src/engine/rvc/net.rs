@@ -5,9 +5,8 @@
 //!                                (from flow_head on)          (from decode_head on)  ▲ source
 //! ```
 //!
-//! The noise and the sine excitation are inputs: a graph that draws its own random numbers could be neither compared nor
-//! rendered twice the same. The speaker is folded into the weights. The number of frames stays open, so one session
-//! serves every window.
+//! Noise and sine excitation are inputs: a graph with random numbers of its own could not be compared, nor render the same
+//! twice. The speaker is folded into the weights. The number of frames is open, so one session serves every window.
 
 mod decoder;
 mod encoder;
@@ -33,7 +32,7 @@ pub const FLOW_HEAD: &str = "flow_head";
 pub const DECODE_HEAD: &str = "decode_head";
 /// Frames that the decoder makes of those that are left, `[1]`: more or fewer move the formants.
 pub const DECODED_FRAMES: &str = "decoded_frames";
-/// Frames of those whose sound is wanted, from the first on, `[1]`: what is needed for the others alone is left out.
+/// Number of frames whose sound is wanted, counted from the first, `[1]`: work for the others is skipped.
 pub const MADE_FRAMES: &str = "made_frames";
 /// The sound, `[1, 1, samples of the wanted frames]`.
 pub const AUDIO: &str = "audio";

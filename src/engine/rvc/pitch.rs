@@ -1,4 +1,4 @@
-//! F0 the way RVC's networks take it: as one of 255 classes on a mel scale.
+//! F0 as RVC's networks expect it: one of 255 classes on a mel scale.
 
 /// Lowest and highest F0 with a class of its own, in Hz.
 pub const F0_RANGE_HZ: [f32; 2] = [50.0, 1100.0];

@@ -1,4 +1,4 @@
-//! A voice in a slot of the engine: its generator with tensors of its own, and what stands before and after it.
+//! A voice in a slot of the engine: its generator with tensors of its own, and the stages before and after it.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! RMVPE: F0 from a graph that the user brings, 100 times a second.
+//! RMVPE: F0 from a graph that the user provides, 100 times a second.
 //!
-//! The graph takes a log-mel spectrogram and gives a salience per pitch; spectrogram and decoding are done here, as its
-//! authors do it. Above [`HIGHEST_HZ`] Coffre's own F0 decides, because RMVPE was not trained there. Runs on the worker
+//! The graph turns a log-mel spectrogram into a salience per pitch; spectrogram and decoding are done here, as its authors
+//! do it. Above [`HIGHEST_HZ`] Coffre's own F0 is used, because RMVPE was not trained there. Runs on the worker
 //! thread or in the command line; knows no file.
 
 mod mel;

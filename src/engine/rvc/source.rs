@@ -1,7 +1,7 @@
 //! The excitation of the decoder and all random numbers, each a function of its absolute place in the stream.
 //!
-//! What a window contains therefore does not depend on where the window begins: neighbouring windows agree where they
-//! overlap, and any partition into blocks gives the same samples.
+//! So the content of a window does not depend on where the window begins: neighbouring windows agree where they overlap,
+//! and any partition into blocks gives the same samples.
 
 /// Amplitude of the sine.
 const SINE_AMPLITUDE: f32 = 0.1;

@@ -1,4 +1,4 @@
-//! Joins blocks: a search for the place where the new one fits the old one best, and a crossfade there.
+//! Joins blocks: finds where the new one fits the old one best, and crossfades there.
 
 /// Offset in `0..=search` at which `new` correlates best with `tail`, normalised by the energy of `new` (SOLA as RVC does
 /// it).

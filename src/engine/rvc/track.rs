@@ -1,4 +1,4 @@
-//! F0 by absolute frame: what the tracker has decided so far, and what a window makes of it.
+//! F0 by absolute frame: the tracker's decisions so far, and the F0 of a window made from them.
 
 use std::collections::VecDeque;
 

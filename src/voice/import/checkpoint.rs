@@ -1,7 +1,7 @@
 //! An RVC checkpoint: configuration and weights, checked against each other.
 //!
-//! Everything that later code multiplies or allocates by is bounded here. Reads v1 and v2, with and without F0, fp16 and
-//! fp32, RVC's own files and Applio's, whose further fields are shown or ignored.
+//! Every size that later code multiplies or allocates with is bounded here. Reads v1 and v2, with and without F0, fp16 and
+//! fp32, RVC's own files and Applio's, whose additional fields are shown or ignored.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::pickle::{Object, Pickle};
 use super::torch::TorchFile;
 use crate::voice::tensors::Tensors;
 
-/// What a file may say about itself.
+/// Fields that describe a checkpoint, for people.
 pub(crate) const NOTES: [&str; 7] =
     ["author", "info", "epoch", "step", "creation_date", "embedder_model", "dataset_length"];
 

@@ -1,9 +1,9 @@
-//! Rewrites a graph of 32-bit floats so that its large matrix products calculate in 8-bit whole numbers.
+//! Rewrites a graph of 32-bit floats so that its large matrix products are computed in 8-bit integers.
 //!
 //! For ContentVec on the processor. Every `MatMul` and `Gemm` with a constant matrix becomes a `MatMulInteger`: weights
-//! with a scale per column, what flows in with a scale per row, so that no frame depends on how loud another one is.
-//! Products of two things that flow, convolutions and all else stay. Standard operators only. A graph that this reader
-//! does not fully understand is left as it is: there is no error. Knows no runtime and no thread.
+//! with a scale per column, activations with a scale per row, so that no frame depends on how loud another one is.
+//! Products of two activations, convolutions and everything else stay. Standard operators only. A graph that is not fully
+//! understood is left as it is: that is not an error. Knows no runtime and no thread.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of another program, said so that the user knows what to do.
+//! Errors of files from other programs, worded so that the user knows what to do.
 
 use crate::voice::error::presentable;
 
@@ -43,13 +43,13 @@ pub enum ImportError {
         reason: String,
     },
     /// A tensor that the network needs is absent.
-    #[error("the tensor `{name}` is missing: this is no RVC voice, or a part of one")]
+    #[error("the tensor `{name}` is missing: this is not an RVC voice, or only a part of one")]
     MissingTensor {
         /// Name in the checkpoint.
         name: String,
     },
     /// A tensor does not have the shape that the configuration asks for.
-    #[error("the tensor `{name}` has the shape {found:?}, {expected:?} is needed. The file does not fit itself")]
+    #[error("the tensor `{name}` has the shape {found:?}, {expected:?} is needed. The file contradicts itself")]
     Shape {
         /// Name in the checkpoint.
         name: String,

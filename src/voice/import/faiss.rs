@@ -1,7 +1,7 @@
 //! RVC's retrieval index: an inverted file with flat vectors as faiss writes it (`IwFl`).
 //!
-//! Every count in the file is compared with the bytes that are left before anything is allocated by it. `write` and
-//! `read` are each other's reverse, so voice files keep the same layout.
+//! Every count in the file is compared with the remaining bytes before anything is allocated. `read` reads what `write`
+//! writes, so voice files keep the same layout.
 
 use super::ImportError;
 
@@ -65,7 +65,7 @@ impl RetrievalIndex {
         let centroids = input.floats(values)?;
         input.direct_map()?;
         if input.take(4)? != b"ilar" {
-            return Err(ImportError::unsupported("the index keeps its vectors in another file. Give a whole one"));
+            return Err(ImportError::unsupported("the index keeps its vectors in another file. Use a complete one"));
         }
         if input.count(MAX_LISTS)? != lists || Some(input.count(usize::MAX)?) != header.dim.checked_mul(4) {
             return Err(contradiction());

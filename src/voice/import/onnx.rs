@@ -1,6 +1,6 @@
 //! What an ONNX file says about itself, read without a runtime: inputs, outputs and metadata.
 //!
-//! Walks over what it does not need, weights above all. Never allocates by a number from the file.
+//! Skips what it does not need, above all the weights. Never allocates by a number from the file.
 
 use super::ImportError;
 use super::protobuf::{Fields, Value};
@@ -37,7 +37,7 @@ impl OnnxOutline {
     /// Reads the outline of a file.
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] for what is no ONNX file.
+    /// [`ImportError::Damaged`] if it is not an ONNX file.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
         let mut outline = Self::default();
         let mut has_graph = false;
@@ -68,7 +68,7 @@ impl OnnxOutline {
             }
         }
         if !has_graph || outline.outputs.is_empty() {
-            return Err(ImportError::damaged("it is no ONNX file"));
+            return Err(ImportError::damaged("it is not an ONNX file"));
         }
         // Old files list weights among the inputs.
         weights.sort_unstable();

@@ -1,7 +1,7 @@
 //! A pickle reader that builds data and cannot run anything.
 //!
-//! Classes and functions are names here. The few that checkpoints use have a meaning as data (a tensor is a view of a
-//! storage, an ordered dictionary is a dictionary); any other name that a file wants to call ends the reading. Memory is
+//! Classes and functions are only names here. The few that checkpoints use have a meaning as data (a tensor is a view of a
+//! storage, an ordered dictionary is a dictionary); a file that calls any other name is refused. Memory is
 //! bounded by the length of the input: every object costs at least one byte of it.
 
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub enum Object {
     Float(f64),
     /// Text.
     Text(String),
-    /// Bytes, whose content nobody needs.
+    /// Bytes, whose content is not needed.
     Bytes,
     /// A list, tuple or set.
     List(Vec<Handle>),
@@ -91,7 +91,7 @@ impl Pickle {
     /// Reads a pickle of protocol 2 to 5.
     ///
     /// # Errors
-    /// [`ImportError::Damaged`] for what is no pickle, [`ImportError::Code`] when it wants something called.
+    /// [`ImportError::Damaged`] if it is not a pickle, [`ImportError::Code`] if it calls something.
     pub fn read(bytes: &[u8]) -> Result<Self, ImportError> {
         let mut machine =
             Machine { bytes, at: 0, objects: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new() };
@@ -403,7 +403,7 @@ impl<'b> Machine<'b> {
         self.push(storage)
     }
 
-    /// A call or construction: only what has a meaning as data.
+    /// A call or construction; only those with a meaning as data are accepted.
     fn call(&mut self) -> Result<(), ImportError> {
         let (arguments, callee) = (self.pop()?, self.pop()?);
         let Object::Name(name) = &self.objects[callee] else { return Err(broken()) };

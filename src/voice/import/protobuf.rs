@@ -63,7 +63,7 @@ impl<'b> Iterator for Fields<'b> {
         if self.0.is_empty() {
             return None;
         }
-        let field = self.field().ok_or_else(|| ImportError::damaged("it is no ONNX file, or a cut one"));
+        let field = self.field().ok_or_else(|| ImportError::damaged("it is not an ONNX file, or a truncated one"));
         if field.is_err() {
             self.0 = &[];
         }

@@ -1,6 +1,6 @@
-//! The container that PyTorch saves: a zip of stored members, one pickle that describes them.
+//! PyTorch's container: a zip of stored members, and one pickle that describes them.
 //!
-//! Only stored members are read, straight from the file's bytes, so nothing can unpack to more than it is.
+//! Only stored members are read, directly from the file's bytes, so nothing can unpack to more than its own size.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -39,7 +39,7 @@ impl TorchFile {
             ));
         }
         if !bytes.starts_with(b"PK") {
-            return Err(ImportError::damaged("it is no PyTorch file"));
+            return Err(ImportError::damaged("it is not a PyTorch file"));
         }
         let members = directory(&bytes)?;
         let mut storages = HashMap::with_capacity(members.len());
@@ -56,7 +56,7 @@ impl TorchFile {
                 storages.insert(storage.to_owned(), range);
             }
         }
-        let description = description.ok_or_else(|| ImportError::damaged("it is a zip file, but not of PyTorch"))?;
+        let description = description.ok_or_else(|| ImportError::damaged("it is a zip file, but not PyTorch's"))?;
         if description.len() > MAX_PICKLE_BYTES {
             return Err(ImportError::damaged("its description is far too long"));
         }
@@ -154,7 +154,7 @@ fn place<const N: usize>(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Names and byte ranges of all members. Layout: APPNOTE.TXT 4.3.
 fn directory(bytes: &[u8]) -> Result<Vec<(String, Range<usize>)>, ImportError> {
-    let damaged = || ImportError::damaged("its directory is missing: the file is cut or no PyTorch file");
+    let damaged = || ImportError::damaged("its directory is missing: the file is truncated, or not a PyTorch file");
     let from = bytes.len().saturating_sub(END_SEARCH_LEN);
     let end = bytes[from..].windows(4).rposition(|window| window == b"PK\x05\x06").ok_or_else(damaged)? + from;
     let (mut count, mut at) =

@@ -1,5 +1,5 @@
-//! What runs RVC voices, for the editor: what was chosen on this computer, and what really runs. Runs on the loader's
-//! thread.
+//! Which device runs RVC voices, for the editor: the one chosen on this computer, and the one really in use. Runs on the
+//! loader's thread.
 
 use crate::bridge::{DeviceChoice, DeviceKind};
 use crate::onnx::Runtime;
@@ -31,7 +31,7 @@ impl DeviceUse {
         }
     }
 
-    /// What is to be shown. `is_rvc`: RVC voices run now.
+    /// What to show. `is_rvc`: RVC voices run now.
     pub(super) fn tell(&mut self, is_rvc: bool) -> DeviceChoice {
         // The first time, before anything is opened: another instance may have chosen since the process began.
         let settings = self.settings.get_or_insert_with(settings::applied);

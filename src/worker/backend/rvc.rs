@@ -28,7 +28,7 @@ pub(super) fn engine(mode: Mode) -> Result<Box<dyn Engine>, String> {
     Ok(Box::new(engine))
 }
 
-/// What runs the graphs, and why it is not what was chosen.
+/// The device that runs the graphs, and why it is not the chosen one.
 pub(super) fn device() -> String {
     let usable = || Runtime::get().map_or(device::Device::Cpu, device::usable).title().to_owned();
     let running = device::running().unwrap_or_else(usable);

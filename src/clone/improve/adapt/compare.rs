@@ -1,4 +1,4 @@
-//! Compares what came back with the recording, frame by frame, as the refiner hears it.
+//! Compares what came back with the recording, frame by frame, on the refiner's frames.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct Frame {
     wanted: [f32; GAIN_BINS],
 }
 
-/// What came back, the recording, and what is said while a refiner gets each hop.
+/// What came back, the recording, and the phones for each hop.
 #[derive(Debug)]
 pub(super) struct Sounds {
     pub(super) heard: Arc<[f32]>,

@@ -13,7 +13,7 @@ use crate::voice::Voice;
 /// Hops of one step.
 pub(super) const STEP_HOPS: usize = 10;
 
-/// Frames of this loudness teach what a singer sounds like: natural-log power, the engine's own -50 dBFS.
+/// The singer is learned from frames of at least this loudness: natural-log power, the engine's own -50 dBFS.
 const LEARN_FLOOR: f32 = -12.0;
 
 /// A sound on its way to features and a singer's profile.
@@ -76,7 +76,7 @@ pub(super) struct Passage {
     input: Arc<[f32]>,
     params: HopParams,
     output: Vec<f32>,
-    /// What is said where the refiner would listen while it gets a hop of `output`.
+    /// The phones that the refiner would be given with a hop of `output`.
     phones: Vec<[f32; PHONES]>,
     /// Samples put in so far.
     position: usize,
@@ -123,7 +123,7 @@ impl Passage {
         Ok(self.output.len() < self.input.len() + self.engine.latency_len())
     }
 
-    /// What came out, sample by sample beside the input, and what is said while a refiner gets each hop of it.
+    /// The output, aligned with the input sample by sample, and the phones for each hop of it.
     pub(super) fn output(self) -> (Arc<[f32]>, Arc<[[f32; PHONES]]>) {
         let from = self.engine.latency_len();
         let first = (from + HOP_LEN / 2) / HOP_LEN;

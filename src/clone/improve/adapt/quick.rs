@@ -1,5 +1,5 @@
-//! A first adaptation for a voice that was just made, from some seconds of its recordings and one other voice for each
-//! half: in about two seconds on two cores. It gives most of what the longer work does.
+//! A first adaptation for a new voice, from some seconds of its recordings and one other voice for each half. Takes about
+//! two seconds on two cores, and gives most of what the full adaptation gives.
 
 use crate::engine::{ENGINE_RATE, HOP_LEN};
 use crate::voice::{Adaptation, MeanShapes};
@@ -16,7 +16,7 @@ const LEN: usize = 17 * ENGINE_RATE as usize;
 /// A hop belongs to the voice from this power on, relative to the loud ones: 20 dB below.
 const VOICE_POWER: f32 = 0.01;
 
-/// Teaches the refiner the voice with these mean shapes and this median F0 in Hz on `samples`, its recordings at 48 kHz.
+/// Adapts the refiner to the voice with these mean shapes and this median F0 in Hz on `samples`, its recordings at 48 kHz.
 ///
 /// # Errors
 /// In words, why it cannot be done.
@@ -73,7 +73,7 @@ fn fullest(samples: &[i16]) -> &[i16] {
 }
 
 impl Plan {
-    /// Hears one half to its end.
+    /// Processes one half to its end.
     fn hear(&self, number: usize) -> Result<Half, String> {
         let mut hearing = self.hearing(self.samples[number].clone())?;
         while hearing.step()? {}

@@ -1,7 +1,7 @@
-//! Keeps the room quiet: what lies at the singer's own noise floor is never made louder.
+//! Keeps the room quiet: what is at the singer's own noise floor is never amplified.
 //!
-//! An equaliser that brings out a brighter voice brings out the hiss of the room with it. The floor of each band is the
-//! least envelope of the unvoiced frames of the last seconds (minimum statistics after Martin 2001, IEEE Transactions
+//! An equaliser that makes a voice brighter also makes the hiss of the room louder. The floor of each band is the lowest
+//! envelope of the unvoiced frames of the last seconds (minimum statistics after Martin 2001, IEEE Transactions
 //! on Speech and Audio Processing 9); voiced frames do not count, so a held note is never taken for a floor.
 
 use super::super::bands::ENV_BANDS;

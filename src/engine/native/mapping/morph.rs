@@ -1,8 +1,8 @@
-//! The way from voice A to voice B: how far it is gone, and what lies between two converted envelopes.
+//! Morphing from voice A to voice B: how far along it is, and the envelope between two converted ones.
 //!
-//! A formant that lies at 500 Hz in one voice and at 600 Hz in the other would become two half formants if both spectra
-//! were merely averaged. So each is first moved along the frequency axis towards the other, and the average is taken of
-//! the logarithms of what then lies on each other.
+//! A formant at 500 Hz in one voice and at 600 Hz in the other would become two half formants if both spectra were simply
+//! averaged. So each spectrum is first moved along the frequency axis towards the other, and then their logarithms are
+//! averaged.
 
 use super::super::bands::ENV_BANDS;
 use super::pairing::{fit_warp, moved_band, value_at};

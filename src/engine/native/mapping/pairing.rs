@@ -1,4 +1,4 @@
-//! What can be said about a singer and a voice from their average shapes alone: a formant warp and an equaliser.
+//! What follows about a singer and a voice from their average shapes alone: a formant warp and an equaliser.
 //!
 //! Formulae: the warp is the factor whose shifted voiced average comes nearest to the target's after a straight line
 //! over log frequency is taken off the difference, searched from 0.8 to 1.25; the equaliser is what remains, smoothed.

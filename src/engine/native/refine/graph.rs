@@ -1,6 +1,6 @@
-//! The refiner's graphs: which there are, what they are asked, what they answer.
+//! The refiner's graphs: which there are, their inputs and outputs.
 //!
-//! Knows no audio and no spectrum. On the engine's thread, and where a voice is improved.
+//! Knows no audio and no spectrum. Used on the engine's thread, and where a voice is improved.
 
 use crate::engine::content::PHONES;
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
@@ -10,7 +10,7 @@ use crate::voice::{MeanShapes, VoiceId};
 use super::super::bands::BAND_8_KHZ;
 use super::{FEATURES, KNOWN_BINS};
 
-/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and what they are worth. The
+/// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and how well they do. The
 /// first knows a few voices well, the second has met hundreds.
 static GRAPHS: [&[u8]; 2] =
     [include_bytes!("../../../../models/refine.onnx"), include_bytes!("../../../../models/refine_any.onnx")];
@@ -64,7 +64,7 @@ impl RefineGraph {
         Ok([Self::new(runtime, known)?, Self::new(runtime, any)?])
     }
 
-    /// The graph for voices that nobody knew, at the start of a stream.
+    /// The graph for voices that were not in its training, at the start of a stream.
     ///
     /// # Errors
     /// [`GraphError`] when the runtime refuses it.
@@ -113,14 +113,14 @@ impl RefineGraph {
     }
 
     /// Gains of the frame [`super::LOOK_AHEAD_FRAMES`] before the one whose features were put in, natural logarithms of
-    /// amplitude, and what the last layer saw. After an error the stream starts anew.
+    /// amplitude, and the inputs of the last layer. After an error the stream starts over.
     pub(super) fn step(&mut self) -> Result<(&[f32], &[f32]), GraphError> {
         self.call.step()?;
         Ok((self.call.output(OUTPUT_GAIN), self.call.output(OUTPUT_HIDDEN)))
     }
 }
 
-/// What the graph is told of a voice.
+/// The graph's input about a voice.
 pub fn describe(shapes: &MeanShapes) -> [f32; VOICE_LEN] {
     let half = VOICE_LEN / 2;
     std::array::from_fn(|n| if n < half { shapes.voiced[n] } else { shapes.unvoiced[n - half] } / 4.0)

@@ -1,4 +1,5 @@
-//! Listens to a sound as the refiner does, and says what the graph made of each frame: what adaptations are fitted to.
+//! Runs the refiner's graph over a sound and records its hidden values and gains per frame: the data that adaptations are
+//! fitted to.
 //!
 //! Off the audio thread. Knows no voice file and no fit.
 
@@ -25,7 +26,7 @@ pub struct ProbedFrame<'a> {
     pub wanted: &'a [f32; KNOWN_BINS],
 }
 
-/// Two sounds side by side: one that the graph hears, and one that it should be like.
+/// Two sounds side by side: the graph's input, and the sound that its output should be like.
 #[derive(Debug)]
 pub struct Probe {
     graph: RefineGraph,

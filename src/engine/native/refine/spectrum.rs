@@ -1,4 +1,4 @@
-//! Frames of the refiner: spectra of three hops, and what the graph is told of them.
+//! Frames of the refiner: spectra of three hops, and the graph's features of them.
 //!
 //! Knows no graph. Used on the engine's thread and where a voice is improved; allocates in [`FrameSpectrum::new`] only.
 
@@ -73,7 +73,7 @@ pub(super) fn powers(spectrum: &[Complex32]) -> [f32; KNOWN_BINS] {
     std::array::from_fn(|bin| power(&spectrum[bin]))
 }
 
-/// What the graph is told of a frame: log power per bin relative to the recent level, and the frame's own level.
+/// The graph's features of a frame: log power per bin relative to the recent level, and the frame's own level.
 pub(super) fn features(spectrum: &[Complex32], level: &mut Option<f32>, features: &mut [f32]) {
     let power = |bin: &Complex32| power(bin) + FLOOR;
     let known = &spectrum[..KNOWN_BINS];

@@ -1,12 +1,12 @@
-//! The text encoder: content features and pitch classes to the mean and spread of what the flow starts from.
+//! The text encoder: from content features and pitch classes to mean and spread of the flow's input.
 //!
-//! A transformer whose attention also weighs how far apart two frames are, up to [`WINDOW`] frames (Shaw et al. 2018).
+//! A transformer whose attention also depends on the distance between two frames, up to [`WINDOW`] frames (Shaw et al. 2018).
 
 use super::layers::{Conv, Net};
 use crate::onnx::model::{Attribute, Edge};
 use crate::voice::import::{ImportError, RvcConfig};
 
-/// Frames to each side for which the attention knows a weight of its own.
+/// Frames to each side for which the attention has its own weight.
 const WINDOW: usize = 10;
 
 /// Distances with a weight.

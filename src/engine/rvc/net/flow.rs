@@ -1,6 +1,6 @@
-//! The flow, run backwards: from the encoder's statistics to what the decoder was trained on.
+//! The flow, run backwards: from the encoder's statistics to the decoder's input.
 //!
-//! Four times: turn the channels round, then move one half by what a small WaveNet says of the other.
+//! Four times: reverse the channels, then shift one half by what a small WaveNet computes from the other.
 
 use super::layers::{Conv, Net, affine};
 use crate::onnx::model::Edge;

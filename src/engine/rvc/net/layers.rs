@@ -1,4 +1,4 @@
-//! The layers that the parts of the generator share, on top of the graph writer.
+//! Layers shared by the parts of the generator, on top of the graph writer.
 
 use crate::onnx::model::{Attribute, Edge, GraphWriter};
 use crate::voice::import::ImportError;
