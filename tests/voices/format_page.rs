@@ -13,7 +13,7 @@ use coffre::voice::manifest::{
 };
 use coffre::voice::package::{MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MAX_UNPACKED_BYTES, PackageWriter};
 use coffre::voice::rvc::RvcVoice;
-use coffre::voice::{Consent, Extras, Package, Portrait, Signer, extras, signature, tensors};
+use coffre::voice::{Consent, Delivery, Extras, Package, Portrait, Signer, extras, signature, tensors};
 
 use super::*;
 
