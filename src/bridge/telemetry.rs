@@ -116,6 +116,11 @@ pub enum Trouble {
         /// Which graph, and the runtime's own words.
         reason: String,
     },
+    /// What was learned does not look like a singer: mains hum, a test tone.
+    DoubtfulSinger {
+        /// The finding, as a question.
+        reason: String,
+    },
     /// The track sends samples that are no numbers.
     BadInput {
         /// So many since the plugin exists.
@@ -297,7 +302,7 @@ impl Telemetry {
             | Trouble::VoiceRefused { slot, .. }
             | Trouble::FoundationMissing { slot, .. } => 2 + slot,
             Trouble::Profile { .. } => 101,
-            Trouble::Origin { .. } => 102,
+            Trouble::Origin { .. } | Trouble::DoubtfulSinger { .. } => 102,
             Trouble::Degraded { .. } => 1,
             Trouble::BadInput { .. } => 103,
         });

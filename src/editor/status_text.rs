@@ -170,6 +170,10 @@ pub fn trouble_text(trouble: &Trouble) -> (String, String) {
             "Part of the conversion does not work: the voice sounds less like the target.".to_owned(),
             format!("Stop and play again; if it happens again, run “coffre doctor”. ({reason})"),
         ),
+        Trouble::DoubtfulSinger { reason } => (
+            format!("Coffre {reason}"),
+            "If not, take out hum or bleed before Coffre or raise the gate, then choose “Learn again”.".to_owned(),
+        ),
         Trouble::BadInput { samples } => (
             format!("The track sends broken sound: {samples} samples were no numbers and became silence."),
             "Look for the plugin before Coffre on this track that makes them.".to_owned(),
@@ -242,10 +246,11 @@ mod tests {
             Trouble::Origin { name: "Alto".into(), reason: "disk full".into() },
             Trouble::Degraded { reason: "the graph `refine` failed".into() },
             Trouble::BadInput { samples: 3 },
+            Trouble::DoubtfulSinger { reason: "learned 50 Hz: is that the singer?".into() },
         ];
         for trouble in troubles {
             let (what, remedy) = trouble_text(&trouble);
-            assert!(what.ends_with('.') && remedy.len() > 10, "{trouble:?}");
+            assert!(what.ends_with(['.', '?']) && remedy.len() > 10, "{trouble:?}");
         }
         assert!(trouble_text(&Trouble::VoiceMissing { slot: 2, name: "Alto".into() }).0.contains("slot 3"));
     }

@@ -292,10 +292,13 @@ impl<'a> Loader<'a> {
         let bytes = self.session.profile();
         let read = if bytes.is_empty() { Ok(None) } else { SourceProfile::from_bytes(&bytes).map(Some) };
         let (profile, trouble) = match read {
-            Ok(profile) => (profile, None),
+            Ok(profile) => {
+                let doubt = profile.as_ref().and_then(SourceProfile::doubt);
+                (profile, doubt.map(|reason| Trouble::DoubtfulSinger { reason }))
+            }
             Err(error) => (None, Some(Trouble::Profile { reason: error.to_string() })),
         };
-        let is_old = |trouble: &Trouble| matches!(trouble, Trouble::Profile { .. });
+        let is_old = |trouble: &Trouble| matches!(trouble, Trouble::Profile { .. } | Trouble::DoubtfulSinger { .. });
         self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
         self.telemetry.set_profile(self.is_learning, profile.is_some());
         self.command(Command::Profile(profile.map(Arc::new)));
