@@ -12,7 +12,7 @@ pub const HEIGHT: egui::Rangef = egui::Rangef { min: 246.0, max: 300.0 };
 /// Least and greatest width of the input and output cards.
 const SIDE_WIDTH: egui::Rangef = egui::Rangef { min: 130.0, max: 168.0 };
 /// Least and greatest width of the register card.
-const REGISTER_WIDTH: egui::Rangef = egui::Rangef { min: 168.0, max: 188.0 };
+const REGISTER_WIDTH: egui::Rangef = egui::Rangef { min: 154.0, max: 188.0 };
 /// Height of a card's title.
 const TITLE_HEIGHT: f32 = 18.0;
 
@@ -83,7 +83,7 @@ fn side_ui(
 
 fn register_ui(ui: &mut Ui, card: Rect, moved: &str, access: &dyn ControlAccess) {
     let body = title(ui, card, Parameter::Register.spec().name);
-    let field = Rect::from_min_max(pos2(body.right() - 76.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
+    let field = Rect::from_min_max(pos2(body.right() - 72.0, card.top() + 9.0), pos2(body.right(), card.top() + 29.0));
     let words = Rect::from_min_size(pos2(body.left(), body.top() - 1.0), vec2(body.width(), 14.0));
     paint::text_in(ui, words, Align2::RIGHT_CENTER, moved, theme::regular(11.0), theme::DIM);
     let knobs = Rect::from_min_max(pos2(body.left(), words.bottom()), body.max);
@@ -107,10 +107,10 @@ fn likeness_ui(ui: &mut Ui, card: Rect, access: &dyn ControlAccess) {
     let side = place.width().min(place.height());
     knob::large(ui, Rect::from_center_size(place.center(), vec2(side, side)), Parameter::Likeness, access);
     // The words stand under the two ends of the arc.
-    let half = vec2((body.width() / 2.0 - 15.0).min(86.0), scale.height());
+    let half = vec2((body.width() / 2.0 - 10.0).min(86.0), scale.height());
     let middle = scale.center();
-    let left = Rect::from_min_max(pos2(middle.x - 15.0 - half.x, scale.top()), pos2(middle.x - 15.0, scale.bottom()));
-    let right = Rect::from_min_max(pos2(middle.x + 15.0, scale.top()), pos2(middle.x + 15.0 + half.x, scale.bottom()));
+    let left = Rect::from_min_max(pos2(middle.x - 10.0 - half.x, scale.top()), pos2(middle.x - 10.0, scale.bottom()));
+    let right = Rect::from_min_max(pos2(middle.x + 10.0, scale.top()), pos2(middle.x + 10.0 + half.x, scale.bottom()));
     paint::text_in(ui, left, Align2::RIGHT_CENTER, "you", theme::regular(12.0), theme::SOURCE);
     paint::text_in(ui, right, Align2::LEFT_CENTER, "the voice", theme::regular(12.0), theme::ACCENT);
 }

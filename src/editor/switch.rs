@@ -112,7 +112,7 @@ pub fn field(ui: &mut Ui, rect: Rect, control: Parameter, access: &dyn ControlAc
     let (ground, colour) =
         if response.hovered() { (theme::RAISED_HOVER, theme::TEXT) } else { (theme::RAISED, theme::TEXT) };
     ui.painter().rect_filled(rect, CornerRadius::same(theme::FIELD_RADIUS), ground);
-    paint::text_in(ui, rect.shrink2(vec2(4.0, 0.0)), Align2::CENTER_CENTER, name, theme::regular(12.0), colour);
+    paint::text_in(ui, rect.shrink2(vec2(2.0, 0.0)), Align2::CENTER_CENTER, name, theme::regular(12.0), colour);
     response.on_hover_text(control.spec().explanation);
 }
 
