@@ -280,7 +280,7 @@ impl Processor {
         } else if self.wet.is_in_gap() {
             RunState::Late
         } else {
-            RunState::Live
+            RunState::Converting
         }
     }
 

@@ -109,7 +109,7 @@ fn a_late_hop_becomes_the_fallback_without_a_click_and_the_next_ones_are_in_plac
         let mut output = hang(&mut rig, 12, &controls, level);
         std::thread::sleep(Duration::from_millis(50));
         let after = play(&mut rig, 8, 0.5, &controls);
-        assert_eq!(rig.telemetry.run(), RunState::Live);
+        assert_eq!(rig.telemetry.run(), RunState::Converting);
         // The worker had caught up, so the first block after that is converted, from its first sample on.
         let fade = RATE as usize / 200;
         assert!((after[fade + 1..]).iter().all(|sample| (sample + 0.5).abs() < 0.05), "converted after the fade");
@@ -140,7 +140,7 @@ fn after_a_long_hang_alignment_is_back_within_a_hop_and_there_is_no_backlog() {
             assert!(count as usize <= kept / HOP + 2, "{count} hops to catch up");
         }
         if index == 1 {
-            assert_eq!(rig.telemetry.run(), RunState::Live, "two blocks are {} samples", 2 * BLOCK);
+            assert_eq!(rig.telemetry.run(), RunState::Converting, "two blocks are {} samples", 2 * BLOCK);
         }
     }
     // Once the fade is over, every sample is the input of `latency` ago, upside down.
@@ -162,7 +162,7 @@ fn a_worker_slower_than_its_host_never_piles_up_work() {
     rig.behaviour.hop_us.store(0, Ordering::SeqCst);
     std::thread::sleep(Duration::from_millis(100));
     let after = play(&mut rig, 4, 0.5, &Controls::default());
-    assert_eq!(rig.telemetry.run(), RunState::Live);
+    assert_eq!(rig.telemetry.run(), RunState::Converting);
     assert!((after[3 * BLOCK] + 0.5).abs() < 0.05, "converted again: {}", after[3 * BLOCK]);
 }
 
@@ -244,7 +244,7 @@ fn ten_hops_at_once_after_a_stall() {
     assert!(rig.telemetry.late_hops() > 50, "{} late hops", rig.telemetry.late_hops());
     // What nobody hears is left out, so that the portion that is heard first has all of the time.
     let after = play(&mut rig, portion + 8, 0.5, &controls);
-    assert_eq!((after.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Live), "within ten hops");
+    assert_eq!((after.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Converting), "within ten hops");
     let late = rig.telemetry.late_hops();
     let after = play(&mut rig, 3 * portion, 0.5, &controls);
     assert!(after.iter().all(|sample| *sample == -0.5) && rig.telemetry.late_hops() == late, "and it stays");
@@ -256,7 +256,7 @@ fn ten_hops_at_once_after_a_stall() {
     rig.behaviour.burst_us.store(0, Ordering::SeqCst);
     std::thread::sleep(Duration::from_millis(450));
     let after = play(&mut rig, portion + 8, 0.5, &controls);
-    assert_eq!((after.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Live));
+    assert_eq!((after.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Converting));
 }
 
 fn three_instances_after_a_stall_of_their_device() {
@@ -314,7 +314,7 @@ fn three_instances_after_a_stall_of_their_device() {
 
     // The ten hops that are a portion, and the fade.
     play_all(&mut rigs, &mut heard, portion + 8);
-    assert!(rigs.iter().all(|rig| rig.telemetry.run() == RunState::Live));
+    assert!(rigs.iter().all(|rig| rig.telemetry.run() == RunState::Converting));
     // 22 would have been asked for meanwhile.
     let after = runs(&rigs);
     assert!(after.iter().zip(&during).all(|(now, during)| now - during <= 4), "{during:?} {after:?}");
@@ -415,7 +415,7 @@ fn a_panicking_engine_is_replaced_three_times_and_then_stopped() {
         wait_for("another engine", || rig.behaviour.builds.load(Ordering::SeqCst) == 1 + turn);
         std::thread::sleep(Duration::from_millis(50));
         let output = play(&mut rig, 30, 0.5, &Controls::default());
-        assert_eq!((output.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Live), "after panic {turn}");
+        assert_eq!((output.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Converting), "after panic {turn}");
         assert!(reasons(&rig).iter().any(|reason| reason.contains("panics as it was told")), "{:?}", reasons(&rig));
     }
     rig.behaviour.panics.store(1, Ordering::SeqCst);
@@ -432,7 +432,7 @@ fn a_panicking_engine_is_replaced_three_times_and_then_stopped() {
     rig.reactivate(RATE, BLOCK, Mode::Live);
     rig.warm_up();
     let output = play(&mut rig, 20, 0.5, &Controls::default());
-    assert_eq!((output.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Live));
+    assert_eq!((output.last(), rig.telemetry.run()), (Some(&-0.5), RunState::Converting));
     wait_for("the end of the trouble", || reasons(&rig).is_empty());
 }
 
@@ -456,5 +456,5 @@ fn a_reset_forgets_a_gap_and_what_was_sounding() {
     assert_no_alloc(|| rig.processor.reset());
     let output = play(&mut rig, 20, 0.0, &Controls::default());
     assert!(output.iter().all(|sample| *sample == 0.0), "nothing of the past is heard");
-    assert_eq!(rig.telemetry.run(), RunState::Live);
+    assert_eq!(rig.telemetry.run(), RunState::Converting);
 }

@@ -105,7 +105,7 @@ impl Playing {
     /// Waits for voice and graphs as long as it takes.
     fn wait(&mut self) {
         let begin = Instant::now();
-        while self.telemetry.run() != RunState::Live {
+        while self.telemetry.run() != RunState::Converting {
             assert!(begin.elapsed() < Duration::from_secs(300), "{:?}", self.telemetry.troubles());
             self.processor.process(&mut [&mut [0.0; 16]], 1, &Controls::default(), false);
             std::thread::sleep(Duration::from_millis(1));
@@ -120,7 +120,7 @@ impl Playing {
             self.processor.process(&mut [block], 1, &Controls::default(), true);
         }
         assert!(self.telemetry.troubles().is_empty(), "{:?}", self.telemetry.troubles());
-        assert_eq!(self.telemetry.run(), RunState::Live);
+        assert_eq!(self.telemetry.run(), RunState::Converting);
         output
     }
 }

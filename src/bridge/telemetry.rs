@@ -23,7 +23,7 @@ pub enum RunState {
     /// Voices and graphs are being loaded; the fallback sounds.
     Starting = 1,
     /// Converting.
-    Live = 2,
+    Converting = 2,
     /// The worker is behind; the fallback sounds until it is back.
     Late = 3,
     /// The worker has stopped and tells why in a [`Trouble`]; the fallback sounds.
@@ -39,7 +39,7 @@ impl RunState {
     fn from_u8(value: u8) -> Self {
         match value {
             1 => Self::Starting,
-            2 => Self::Live,
+            2 => Self::Converting,
             3 => Self::Late,
             4 => Self::Stopped,
             5 => Self::OtherEngine,

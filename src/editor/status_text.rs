@@ -23,7 +23,7 @@ pub fn headline(reading: &Reading, bypassed: bool) -> (Mood, &'static str) {
         RunState::NoVoice if !bypassed => (Mood::Bad, "Voice unusable"),
         _ if bypassed => (Mood::Waiting, "Bypassed"),
         RunState::Late => (Mood::Bad, "Too slow"),
-        RunState::Live | RunState::OtherEngine | RunState::NoVoice => (Mood::Good, "Live"),
+        RunState::Converting | RunState::OtherEngine | RunState::NoVoice => (Mood::Good, "Converting"),
     }
 }
 
@@ -45,7 +45,9 @@ pub fn headline_explanation(reading: &Reading, bypassed: bool) -> &'static str {
         RunState::Late => {
             "The computer did not finish in time. Choose a larger block in the host, close other programs, or choose the latency mode Mix."
         }
-        RunState::Live | RunState::OtherEngine | RunState::NoVoice => "What you sing comes out in the other voice.",
+        RunState::Converting | RunState::OtherEngine | RunState::NoVoice => {
+            "What you sing comes out in the other voice."
+        }
     }
 }
 
@@ -186,12 +188,12 @@ mod tests {
     use super::*;
 
     fn live() -> Reading {
-        Reading { run: RunState::Live, host_rate: 48_000, latency_samples: 2256, ..Reading::default() }
+        Reading { run: RunState::Converting, host_rate: 48_000, latency_samples: 2256, ..Reading::default() }
     }
 
     #[test]
     fn a_live_instance_says_its_delay() {
-        assert_eq!(headline(&live(), false), (Mood::Good, "Live"));
+        assert_eq!(headline(&live(), false), (Mood::Good, "Converting"));
         assert_eq!(latency_text(&live()), "Delay 47 ms");
         assert_eq!(late_text(&live()), "Never late");
     }

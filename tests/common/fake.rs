@@ -227,7 +227,7 @@ impl Rig {
     /// Waits until the engine is there, playing silence meanwhile, and resets.
     pub fn warm_up(&mut self) {
         let begin = Instant::now();
-        while self.telemetry.run() != RunState::Live {
+        while self.telemetry.run() != RunState::Converting {
             assert!(begin.elapsed() < Duration::from_secs(10), "the engine does not come");
             self.processor.process(&mut [&mut [0.0; 16]], 1, &Controls::default(), false);
             std::thread::sleep(Duration::from_millis(1));

@@ -236,7 +236,7 @@ pub fn named(id: &str, name: &str) -> VoiceRef {
 pub fn lively() -> EditorModel {
     let mut model = EditorModel {
         reading: Reading {
-            run: RunState::Live,
+            run: RunState::Converting,
             host_rate: 48_000,
             latency_samples: 2352,
             load: 0.14,
