@@ -65,9 +65,9 @@ const REFINED: [f32; 2] = [0.6, 0.8];
 /// The same for the corrector's gains, which are more cautious than the refiner's that they predict.
 const CORRECTED: [f32; 2] = [0.75, 0.9];
 
-/// Frames quieter than this are not learned from, and none below the gate: root mean square, -65 dBFS. What is quiet
+/// Frames quieter than this are not learned from, and none below the gate: root mean square, -85 dBFS. What is quiet
 /// beside the rest is left out by the learner.
-const LEARN_RMS: f32 = 5.6e-4;
+const LEARN_RMS: f32 = 5.6e-5;
 
 /// The embedded engine. Allocates in [`NativeEngine::new`] and while learning is started or finished.
 pub struct NativeEngine {
