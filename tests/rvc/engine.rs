@@ -182,14 +182,19 @@ fn auto_register_acts_where_the_register_of_the_voice_is_known() {
     let mut engine = engine(Geometry::of(Mode::Live), RvcOptions::default(), Some(known));
     assert!(render(&mut engine, &off).1.abs() < 1e-3);
     let mut profile = (*SourceProfile::population()).clone();
-    for (median, wanted) in [(220.0, 12.0), (415.0, 1.0), (880.0, -12.0)] {
+    let octaves = HopParams { register: RegisterMode::Octaves, ..off };
+    for (median, semitones, octave) in [(220.0, 12.0, 12.0), (415.0, 1.0, 0.0), (880.0, -12.0, -12.0)] {
         profile.median_f0_hz = median;
         engine.set_profile(Some(Arc::new(profile.clone())));
-        let (output, shift) = render(&mut engine, &on);
-        assert!((shift - wanted).abs() < 1e-3, "{median} Hz: {shift}");
-        let shifted = HopParams { transpose_st: wanted, ..off };
-        assert!(render(&mut engine, &shifted).0 == output, "as if it had been transposed by hand");
+        for (params, wanted) in [(&on, semitones), (&octaves, octave)] {
+            let (output, shift) = render(&mut engine, params);
+            assert!((shift - wanted).abs() < 1e-3, "{median} Hz: {shift}");
+            let shifted = HopParams { transpose_st: wanted, ..off };
+            assert!(render(&mut engine, &shifted).0 == output, "as if it had been transposed by hand");
+        }
     }
+    engine.set_profile(None);
+    assert!(render(&mut engine, &octaves).1.abs() < 1e-3, "nobody knows the singer");
 }
 
 /// An export with the inputs of RVC's own, which makes 400 samples of noise from each frame.
