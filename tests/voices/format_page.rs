@@ -58,6 +58,9 @@ fn keys(value: &Value) -> BTreeSet<String> {
     value.as_object().expect("an object").keys().cloned().collect()
 }
 
+/// Sets one number of a manifest.
+type SetNumber = fn(&mut Manifest, f32);
+
 fn whole_manifest() -> Manifest {
     Manifest {
         consent: Some(Consent {
@@ -121,14 +124,14 @@ fn numbers_of_the_manifest_are_refused_where_the_page_says() {
         let row = rows.iter().find(|row| quoted(&row[0]).iter().any(|field| field == name)).expect("a row");
         range(row[2].rsplit(';').next().expect("a part")).unwrap_or_else(|| panic!("no range of {name}"))
     };
-    let set: [(&str, fn(&mut Manifest, f32)); 5] = [
+    let fields: [(&str, SetNumber); 5] = [
         ("median_f0_hz", |m, hz| m.median_f0_hz = hz),
         ("range_hz", |m, hz| m.range_hz[0] = hz),
         ("range_hz", |m, hz| m.range_hz[1] = hz),
         ("bandwidth_hz", |m, hz| m.bandwidth_hz = hz),
         ("voiced_seconds", |m, s| m.voiced_seconds = s),
     ];
-    for (name, set) in set {
+    for (name, set) in fields {
         let is_valid = |value: f32| {
             let mut manifest = manifest("Bounds");
             set(&mut manifest, value);
