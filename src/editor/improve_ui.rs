@@ -55,7 +55,7 @@ fn job_ui(
     let (text, colour) = match &job.stage {
         Stage::Working => (format!("Improving {}… {:.0} %", job.name, 100.0 * share), theme::DIM),
         Stage::Done { name, not_adapted: Some(reason), .. } => {
-            (format!("{name} is there, but mix mode learned no more of it: {reason}. Compare:"), theme::ACCENT)
+            (format!("{name} is there, but mix mode was not adapted to it any further: {reason}. Compare:"), theme::ACCENT)
         }
         Stage::Done { name, .. } => (format!("{name} is in your voices. Compare in the present slot:"), theme::GOOD),
         Stage::Failed(reason) => (format!("{} was not improved: {reason}", job.name), theme::BAD),
