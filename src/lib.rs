@@ -10,8 +10,10 @@
 //! ```
 //!
 //! A plugin instance has an audio thread (the host's), a worker that only runs hops, and a loader that opens voices and
-//! graphs. The command line runs the same [`engine`] through the same [`engine::stream`], so an offline result is the
-//! reference for the live one, sample by sample.
+//! graphs. What is known of voice folders belongs to the process ([`voice::library`]): one look at a time on threads of
+//! its own, manifests only, with ids kept by path, length and time; embedded voices never wait for a folder. The command
+//! line runs the same [`engine`] through the same [`engine::stream`], so an offline result is the reference for the live
+//! one, sample by sample.
 //!
 //! The native engine ([`engine::native`]) cuts the singer's own pitch periods, re-spaces them to the wanted pitch and
 //! filters them by the difference between what two retrieval banks say for the content of a frame: the target's and the

@@ -24,6 +24,8 @@ use crate::voice::{Voice, foundation};
 pub enum VoiceProblem {
     /// No library folder has it.
     Missing,
+    /// No library folder has it so far; some have yet to answer.
+    Pending,
     /// The file is there but cannot be used; the reason.
     Refused(String),
     /// A graph that the voice needs is not there; which one, and what to do.

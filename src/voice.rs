@@ -6,6 +6,7 @@ pub mod adaptation;
 pub mod bank;
 pub mod error;
 pub mod extras;
+mod file;
 pub mod foundation;
 pub mod import;
 pub mod library;

@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
 
 /// The first voice of the library; `None` in an empty one.
 fn first_voice() -> Result<Option<Arc<Voice>>, CliError> {
-    let library = Library::scan(&[]);
+    let library = Library::look(&[]);
     let Some(entry) = library.voices().next() else {
         output::complain(format_args!("coffre: there are no voices; measuring without one"));
         return Ok(None);

@@ -11,7 +11,7 @@ use coffre::engine::Mode;
 use coffre::engine::content::ContentEncoder;
 use coffre::onnx::Runtime;
 use coffre::voice::extras::Extras;
-use coffre::voice::library::EXTENSION;
+use coffre::voice::library::{self, EXTENSION};
 use coffre::voice::package::{Package, write_atomically};
 use coffre::voice::{Consent, Manifest, Portrait, Signer, Voice, VoiceError};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -125,10 +125,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         };
         let bytes = analysed.make(&clone_options).map_err(|error| failed(error, options))?;
         let path = match &options.output {
-            Some(path) => path.clone(),
-            None => coffre::voice::library::new_path(&clone_options.name).map_err(CliError::voice("the library"))?,
+            Some(path) => {
+                write_atomically(path, &bytes).map_err(CliError::voice(path.display()))?;
+                path.clone()
+            }
+            None => library::save(&clone_options.name, &bytes).map_err(CliError::voice("the library"))?,
         };
-        write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
         let voice = Voice::from_bytes(&bytes).map_err(CliError::voice(path.display()))?;
         improved = match options.improve {
             // Beside a file of a given name; in the library the name tells.

@@ -12,7 +12,7 @@ use coffre::onnx::reporting;
 use coffre::settings;
 use coffre::voice::Library;
 use coffre::voice::import::eight_bit;
-use coffre::voice::library::default_folders;
+use coffre::voice::library::{FolderState, Origin};
 use serde_json::{Value, json};
 
 use super::{CliError, output, voices};
@@ -31,7 +31,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let runtime = Runtime::get();
     let content = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| content(runtime));
     let device = runtime.as_ref().ok().and_then(|runtime| device::probe(runtime).ok());
-    let library = Library::scan(&[]);
+    // Only JSON shows ids.
+    let library = if options.json { Library::scan(&[]) } else { Library::look(&[]) };
     let plugins = plugins();
 
     let problem = match (&runtime, &content, library.voices().next()) {
@@ -69,7 +70,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "content_8_bit": eight_bit::is_chosen(),
             },
             "voices": library.entries().iter().map(voices::as_json).collect::<Vec<_>>(),
-            "voice_folders": default_folders().iter().map(|(_, path)| folder(path)).collect::<Vec<_>>(),
+            "voice_folders": folders(&library).map(|(path, state)| folder(path, state)).collect::<Vec<_>>(),
             "plugins": plugins.iter().map(Plugin::as_json).collect::<Vec<_>>(),
         }));
     } else {
@@ -125,9 +126,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 output::line(format_args!("BAD  {}: {error}", entry.path.display()));
             }
         }
-        for (_, path) in default_folders() {
-            let state = if path.is_dir() { "" } else { " (does not exist)" };
-            output::line(format_args!("     voice folder {}{state}", path.display()));
+        for (path, state) in folders(&library) {
+            let (mark, state) = match state {
+                FolderState::There => ("    ", ""),
+                FolderState::Absent => ("    ", " (does not exist)"),
+                FolderState::Silent => ("BAD ", " does not answer; its voices are left out"),
+            };
+            output::line(format_args!("{mark} voice folder {}{state}", path.display()));
         }
         for plugin in &plugins {
             let state = if plugin.path.exists() { "ok   " } else { "     not installed: " };
@@ -186,6 +191,13 @@ fn paths(paths: &[PathBuf]) -> Vec<Value> {
     paths.iter().map(output::path).collect()
 }
 
-fn folder(path: &std::path::Path) -> Value {
-    json!({ "path": output::path(path), "exists": path.is_dir() })
+/// The folders that were searched; one beside the project is only worth a word when there is one.
+fn folders(library: &Library) -> impl Iterator<Item = (&std::path::Path, FolderState)> {
+    let searched = library.folders().iter();
+    let told = searched.filter(|(origin, _, state)| (*origin, *state) != (Origin::Project, FolderState::Absent));
+    told.map(|(_, path, state)| (path.as_path(), *state))
+}
+
+fn folder(path: &std::path::Path, state: FolderState) -> Value {
+    json!({ "path": output::path(path), "exists": state == FolderState::There, "answers": state != FolderState::Silent })
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use coffre::voice::import::{import_rvc, index_beside};
-use coffre::voice::library::{EXTENSION, user_folder};
-use coffre::voice::package::write_atomically;
+use coffre::voice::library::{EXTENSION, save_as, user_folder};
+use coffre::voice::package::{Package, write_atomically};
 use coffre::voice::{Delivery, Manifest, Voice, VoiceError, VoiceId};
 use serde_json::json;
 
@@ -49,10 +49,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     }
     let bytes = written(manifest, &voice).map_err(refused)?;
     let path = match &options.output {
-        Some(path) => path.clone(),
-        None => default_path(&name)?,
+        Some(path) => {
+            write_atomically(path, &bytes).map_err(CliError::voice(path.display()))?;
+            path.clone()
+        }
+        None => keep(&name, &bytes)?,
     };
-    write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
     let about = voice.rvc().map(coffre::voice::rvc::RvcVoice::describe).unwrap_or_default();
     if options.json {
         output::json(&json!({
@@ -89,8 +91,9 @@ fn written(manifest: Manifest, voice: &Voice) -> Result<Vec<u8>, VoiceError> {
     Voice::write_rvc(manifest, parts)
 }
 
-/// A file of this name in the user's folder.
-fn default_path(name: &str) -> Result<PathBuf, CliError> {
+/// Writes a file of this name into the user's folder; another voice of that name stays, and the same one is not written
+/// twice.
+fn keep(name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
     let folder =
         user_folder().ok_or_else(|| CliError::Usage("name the result with -o: there is no home folder".into()))?;
     std::fs::create_dir_all(&folder).map_err(|error| {
@@ -98,7 +101,13 @@ fn default_path(name: &str) -> Result<PathBuf, CliError> {
     })?;
     let plain = |c: char| if c.is_alphanumeric() || " -_.()".contains(c) { c } else { '_' };
     let file: String = name.trim().trim_start_matches('.').chars().map(plain).collect();
-    Ok(folder.join(format!("{file}.{EXTENSION}")))
+    let path = folder.join(format!("{file}.{EXTENSION}"));
+    if std::fs::metadata(&path).is_ok_and(|about| about.len() == bytes.len() as u64)
+        && Package::read_file(&path).is_ok_and(|there| there == bytes)
+    {
+        return Ok(path);
+    }
+    save_as(&folder, &file, bytes).map_err(CliError::voice(folder.display()))
 }
 
 #[cfg(test)]

@@ -109,10 +109,12 @@ pub fn improve(
     let not_adapted = improvement.not_adapted().map(str::to_owned);
     let bytes = improvement.finish().map_err(CliError::voice(what))?;
     let path = match path {
-        Some(path) => path,
-        None => library::new_path(&name).map_err(CliError::voice("the library"))?,
+        Some(path) => {
+            write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
+            path
+        }
+        None => library::save(&name, &bytes).map_err(CliError::voice("the library"))?,
     };
-    write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
     if let Some(path) = kept {
         // The work is done; a leftover file only takes some disk space.
         let _ = std::fs::remove_file(path);
@@ -127,7 +129,7 @@ fn content(word: &str) -> Result<Vec<u8>, VoiceError> {
     if session::is_path(path) {
         return Package::read_file(path);
     }
-    let library = Library::scan(&[]);
+    let library = Library::look(&[]);
     library::content(library.find_by_word(word)?)
 }
 

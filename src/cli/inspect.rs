@@ -34,7 +34,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         return Ok(());
     }
     if !session::is_path(path) {
-        let library = Library::scan(&[]);
+        let library = Library::look(&[]);
         let entry = library.find_by_word(&what.to_string()).map_err(CliError::voice(&what))?;
         let voice = entry.load().map_err(CliError::voice(&what))?;
         voice_report(&voice, options.json);

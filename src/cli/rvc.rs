@@ -70,6 +70,6 @@ fn problem(problem: VoiceProblem) -> CliError {
     match problem {
         VoiceProblem::FoundationMissing(reason) => CliError::Missing(reason),
         VoiceProblem::Refused(reason) => CliError::Unusable(reason),
-        VoiceProblem::Missing => CliError::Unusable("the voice is gone".to_owned()),
+        VoiceProblem::Missing | VoiceProblem::Pending => CliError::Unusable("the voice is gone".to_owned()),
     }
 }

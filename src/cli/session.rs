@@ -64,7 +64,7 @@ pub fn voice(word: &str, index: Option<&Path>) -> Result<Option<Arc<Voice>>, Cli
     if is_path(path) {
         return load_file(path).map(Some).map_err(CliError::voice(word));
     }
-    let library = Library::scan(&[]);
+    let library = Library::look(&[]);
     let entry = library.find_by_word(word).map_err(CliError::voice(word))?;
     entry.load().map(Some).map_err(CliError::voice(word))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use coffre::voice::library::{self, Imported, Origin, VoiceEntry};
+use coffre::voice::library::{self, FolderState, Imported, Origin, VoiceEntry};
 use coffre::voice::{Library, Manifest, VoiceError};
 use serde_json::{Value, json};
 
@@ -66,7 +66,8 @@ enum Change {
 
 /// Lists all voices, bad files included, or changes one.
 pub fn run(options: &Options) -> Result<(), CliError> {
-    let library = Library::scan(&[]);
+    // Only JSON shows ids.
+    let library = if options.json { Library::scan(&[]) } else { Library::look(&[]) };
     if let Some(change) = &options.change {
         return change.run(&library);
     }
@@ -90,6 +91,11 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 ));
             }
             Err(error) => output::complain(format_args!("coffre: {}: {error}", entry.path.display())),
+        }
+    }
+    for (_, folder, state) in library.folders() {
+        if *state == FolderState::Silent {
+            eprintln!("coffre: the voice folder {} does not answer; its voices are left out", folder.display());
         }
     }
     if library.voices().next().is_none() {

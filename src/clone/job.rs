@@ -18,7 +18,6 @@ use super::{Analysed, Check, CloneOptions, Cloner, Finding, Grade};
 use crate::engine::Mode;
 use crate::engine::content::ContentEncoder;
 use crate::onnx::Runtime;
-use crate::voice::package::write_atomically;
 use crate::voice::{Consent, ConsentGround, VoiceId, library};
 
 /// Seconds of recordings between two checks while they are read.
@@ -261,8 +260,7 @@ fn finish(
     if shared.is_cancelled.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let path = library::new_path(&options.name).map_err(|error| error.to_string())?;
-    write_atomically(&path, &bytes).map_err(|error| error.to_string())?;
+    library::save(&options.name, &bytes).map_err(|error| error.to_string())?;
     shared.state().stage = Stage::Done { name: options.name, id: VoiceId::of(&bytes) };
     Ok(())
 }

@@ -10,7 +10,6 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use crate::clone::background::background;
 use crate::voice::import::{RVC_EXTENSIONS, import_rvc, index_beside};
 use crate::voice::library::{self, EXTENSION, Imported, Library};
-use crate::voice::package::write_atomically;
 use crate::voice::{Voice, VoiceError};
 
 /// Endings of recordings.
@@ -123,7 +122,7 @@ fn import_one(file: &Path, folder: Option<&Path>) -> Result<String, String> {
         .is_some_and(|extension| RVC_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)));
     let said = |error: VoiceError| error.to_string();
     if !is_foreign {
-        return match library::import(file, folder, &Library::scan(&[])).map_err(said)? {
+        return match library::import(file, folder, &Library::look(&[])).map_err(said)? {
             Imported::New(path) => Ok(format!("{} is in your voices.", name_of(&path))),
             Imported::Known(path) => Ok(format!("{} was in your voices already.", name_of(&path))),
         };
@@ -131,8 +130,7 @@ fn import_one(file: &Path, folder: Option<&Path>) -> Result<String, String> {
     let voice = import_rvc(file, index_beside(file).as_deref()).map_err(|error| error.to_string())?;
     let parts = voice.rvc().ok_or("It is no RVC voice.")?;
     let bytes = Voice::write_rvc(voice.manifest().clone(), parts).map_err(said)?;
-    let path = library::new_path_in(folder, voice.name()).map_err(said)?;
-    write_atomically(&path, &bytes).map_err(said)?;
+    library::save_in(folder, voice.name(), &bytes).map_err(said)?;
     Ok(format!("{} is in your voices; its file does not say whose voice it is.", voice.name()))
 }
 

@@ -54,9 +54,10 @@ fn job_ui(
     let share = if job.progress.is_finite() { job.progress.clamp(0.0, 1.0) } else { 0.0 };
     let (text, colour) = match &job.stage {
         Stage::Working => (format!("Improving {}… {:.0} %", job.name, 100.0 * share), theme::DIM),
-        Stage::Done { name, not_adapted: Some(reason), .. } => {
-            (format!("{name} is there, but mix mode was not adapted to it any further: {reason}. Compare:"), theme::ACCENT)
-        }
+        Stage::Done { name, not_adapted: Some(reason), .. } => (
+            format!("{name} is there, but mix mode was not adapted to it any further: {reason}. Compare:"),
+            theme::ACCENT,
+        ),
         Stage::Done { name, .. } => (format!("{name} is in your voices. Compare in the present slot:"), theme::GOOD),
         Stage::Failed(reason) => (format!("{} was not improved: {reason}", job.name), theme::BAD),
     };

@@ -4,15 +4,19 @@
 //! directory is walked before the zip reader sees it, and every listed member is compared with its hash. Knows no engine
 //! and not what the members mean. Never runs anything from a file. Off the audio thread only.
 
+mod archive;
+
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Read, Seek, Write};
 use std::path::Path;
 
+use archive::{check_file_len, open_archive, read_bounded, read_member, shape_error};
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, System, ZipArchive, ZipWriter};
 
-use super::manifest::{ElementType, MAX_MEMBERS, Manifest, Member};
+use super::file::{Budget, Stamp, open_regular};
+use super::manifest::{ElementType, Manifest, Member};
 use super::signature::{self, Signature, Signer};
 use super::{VoiceError, VoiceId};
 
@@ -32,17 +36,11 @@ pub const MAX_UNPACKED_BYTES: u64 = 256 << 20;
 /// Endings of members that are stored: weights do not get smaller.
 const STORED: [&str; 3] = [".safetensors", ".onnx", ".index"];
 
-/// Longest manifest, in bytes.
+/// Largest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
-const END_RECORD_LEN: usize = 22;
-const DIRECTORY_ENTRY_LEN: usize = 46;
-
-/// Bytes that deflate makes of one at most: a copy of 258 takes two bits.
-const DEFLATE_MOST: usize = 1_032;
-
-/// A zip archive in memory.
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+/// Most bytes that are read of a file to learn its manifest: the directory twice, the manifest, and room.
+const MAX_PEEK_BYTES: u64 = 4 << 20;
 
 /// An opened container: verified manifest and members.
 #[derive(Debug)]
@@ -66,11 +64,7 @@ impl Package {
             path: path.display().to_string(),
             reason: error.to_string(),
         };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            return Err(unreadable(std::io::Error::other("not a regular file")));
-        }
+        let (file, metadata) = open_regular(path).map_err(unreadable)?;
         check_file_len(metadata.len())?;
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         // The file may grow while it is read.
@@ -84,11 +78,17 @@ impl Package {
     /// # Errors
     /// Any [`VoiceError`] about the container or the manifest.
     pub fn peek(bytes: &[u8]) -> Result<(VoiceId, Manifest), VoiceError> {
-        let (mut archive, _) = open_archive(bytes)?;
-        let json = read_member(&mut archive, MANIFEST_PATH, None)?;
-        let manifest = Manifest::from_json(&json)?;
-        check_signature(&mut archive, &json)?;
-        Ok((VoiceId::of(bytes), manifest))
+        Ok((VoiceId::of(bytes), peek(Cursor::new(bytes), bytes.len() as u64)?))
+    }
+
+    /// As [`Package::peek`], of a file, of which no more is read than that takes; also gives the file's stamp.
+    ///
+    /// # Errors
+    /// As [`Package::read_file`] and [`Package::peek`].
+    pub(super) fn peek_file(path: &Path) -> Result<(Stamp, Manifest), VoiceError> {
+        let (file, about) = open_regular(path)
+            .map_err(|error| VoiceError::Unreadable { path: path.display().to_string(), reason: error.to_string() })?;
+        Ok((Stamp::new(&about), peek(Budget::new(file, MAX_PEEK_BYTES), about.len())?))
     }
 
     /// Unpacks and verifies one member of plain bytes, of at most `limit` of them, and nothing else; `None` when the
@@ -97,7 +97,7 @@ impl Package {
     /// # Errors
     /// Any [`VoiceError`] about the container, the manifest or this member.
     pub fn peek_member(bytes: &[u8], path: &str, limit: u64) -> Result<Option<Vec<u8>>, VoiceError> {
-        let (mut archive, _) = open_archive(bytes)?;
+        let (mut archive, _) = open_archive(Cursor::new(bytes), bytes.len() as u64)?;
         let manifest = Manifest::from_json(&read_member(&mut archive, MANIFEST_PATH, None)?)?;
         let Some(member) = manifest.members.iter().find(|member| member.path == path) else { return Ok(None) };
         let len = member.byte_len().filter(|len| *len <= limit && member.dtype == ElementType::U8);
@@ -120,7 +120,7 @@ impl Package {
     /// # Errors
     /// Any [`VoiceError`] about the container, the manifest or the hashes.
     pub fn open(bytes: &[u8]) -> Result<Self, VoiceError> {
-        let (mut archive, names) = open_archive(bytes)?;
+        let (mut archive, names) = open_archive(Cursor::new(bytes), bytes.len() as u64)?;
         let json = read_member(&mut archive, MANIFEST_PATH, None)?;
         let manifest = Manifest::from_json(&json)?;
         if let Some(stray) = names.iter().find(|name| {
@@ -334,24 +334,34 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // What any new file gets; the user's mask applies.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = partial_file(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
-        // The new name itself has to reach the disk; systems that cannot open a folder do that on their own.
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).or(Ok(()))
+        Ok(())
     };
     write().map_err(failed)?;
-    remove_stale_parts(folder);
+    sync_folder(folder);
     Ok(())
+}
+
+/// A file that is to get its name once it is whole. What killed processes left in the folder goes.
+pub(super) fn partial_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    remove_stale_parts(folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // What any new file gets; the user's mask applies.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Lets new names in a folder reach the disk; systems that cannot open a folder do that on their own.
+pub(super) fn sync_folder(folder: &Path) {
+    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// Names of files that are being written.
@@ -371,28 +381,26 @@ fn remove_stale_parts(folder: &Path) {
     }
 }
 
+/// Reads and validates the manifest of an archive of so many bytes.
+fn peek(reader: impl Read + Seek, len: u64) -> Result<Manifest, VoiceError> {
+    let (mut archive, _) = open_archive(reader, len)?;
+    let json = read_member(&mut archive, MANIFEST_PATH, None)?;
+    let manifest = Manifest::from_json(&json)?;
+    check_signature(&mut archive, &json)?;
+    Ok(manifest)
+}
+
 /// Checks the signature member, if there is one, over the manifest's bytes.
-fn check_signature(archive: &mut Archive<'_>, json: &[u8]) -> Result<Signature, VoiceError> {
+fn check_signature(archive: &mut ZipArchive<impl Read + Seek>, json: &[u8]) -> Result<Signature, VoiceError> {
     if archive.index_for_name(SIGNATURE_PATH).is_none() {
         return Ok(Signature::Unsigned);
     }
     Signature::check(&read_bounded(archive, SIGNATURE_PATH, signature::MAX_BYTES)?, json)
 }
 
-/// Whether an entry is stored uncompressed.
-fn is_stored(archive: &mut Archive<'_>, path: &str) -> bool {
+/// Whether an entry lies in the archive as it is.
+fn is_stored(archive: &mut ZipArchive<impl Read + Seek>, path: &str) -> bool {
     archive.by_name(path).is_ok_and(|entry| entry.compression() == CompressionMethod::Stored)
-}
-
-fn check_file_len(bytes: u64) -> Result<(), VoiceError> {
-    if bytes > MAX_FILE_BYTES {
-        return Err(VoiceError::TooLarge { bytes, limit: MAX_FILE_BYTES });
-    }
-    Ok(())
-}
-
-fn shape_error(member: &str, found: String, expected: String) -> VoiceError {
-    VoiceError::Shape { member: member.to_owned(), found, expected }
 }
 
 /// Lower-case hexadecimal.
@@ -402,98 +410,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Walks the zip directory without allocating by its numbers, then hands the archive to the zip reader.
-///
-/// The walk is what bounds memory: the zip reader alone would build one record per directory entry that a hostile file
-/// claims, and would search backwards for other directories. Archives with a comment, several disks or more than
-/// [`MAX_MEMBERS`] + 2 entries are not written by Coffre and are refused.
-fn open_archive(bytes: &[u8]) -> Result<(Archive<'_>, Vec<String>), VoiceError> {
-    check_file_len(bytes.len() as u64)?;
-    let names = walk_directory(bytes)?;
-    let archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| VoiceError::container(error.to_string()))?;
-    if archive.len() != names.len() || archive.offset() != 0 {
-        return Err(VoiceError::container("the directory is ambiguous"));
-    }
-    Ok((archive, names))
-}
-
-fn walk_directory(bytes: &[u8]) -> Result<Vec<String>, VoiceError> {
-    let u16_at = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..at + 2)?.first_chunk()?));
-    let u32_at = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..at + 4)?.first_chunk()?));
-    let damaged = || VoiceError::container("the zip directory is missing or damaged");
-    let end = bytes.len().checked_sub(END_RECORD_LEN).ok_or_else(damaged)?;
-    if bytes.get(end..end + 4) != Some(b"PK\x05\x06") {
-        return Err(damaged());
-    }
-    let entries = usize::from(u16_at(end + 10).ok_or_else(damaged)?);
-    if entries > MAX_MEMBERS + 2 {
-        return Err(VoiceError::container(format!("{entries} entries, at most {} are allowed", MAX_MEMBERS + 2)));
-    }
-    let mut at = u32_at(end + 16).ok_or_else(damaged)? as usize;
-    let mut names = Vec::with_capacity(entries);
-    for _ in 0..entries {
-        if bytes.get(at..at.checked_add(4).ok_or_else(damaged)?) != Some(b"PK\x01\x02") {
-            return Err(damaged());
-        }
-        let packed = u32_at(at + 20).ok_or_else(damaged)? as usize;
-        let unpacked = u32_at(at + 24).ok_or_else(damaged)? as usize;
-        let is_stored = u16_at(at + 10).ok_or_else(damaged)? == 0;
-        // Memory is allocated by the second number, so it must not exceed what the first can unpack to.
-        let most = if is_stored { packed } else { packed.saturating_mul(DEFLATE_MOST) };
-        if packed > bytes.len() || unpacked > most {
-            return Err(VoiceError::container("an entry claims to be larger than it can be"));
-        }
-        let name_len = usize::from(u16_at(at + 28).ok_or_else(damaged)?);
-        let extra_len = usize::from(u16_at(at + 30).ok_or_else(damaged)?);
-        let comment_len = usize::from(u16_at(at + 32).ok_or_else(damaged)?);
-        let name_at = at + DIRECTORY_ENTRY_LEN;
-        let name = bytes.get(name_at..name_at + name_len).ok_or_else(damaged)?;
-        let name = std::str::from_utf8(name).map_err(|_| damaged())?.to_owned();
-        if names.contains(&name) {
-            return Err(VoiceError::container("an entry appears twice"));
-        }
-        names.push(name);
-        at = name_at + name_len + extra_len + comment_len;
-    }
-    if at != end {
-        return Err(damaged());
-    }
-    Ok(names)
-}
-
-/// Unpacks one entry of at most the given length.
-fn read_bounded(archive: &mut Archive<'_>, path: &str, limit: u64) -> Result<Vec<u8>, VoiceError> {
-    read_entry(archive, path, limit, None)
-}
-
-/// Unpacks one entry of exactly the given length, or of a manifest's at most.
-fn read_member(archive: &mut Archive<'_>, path: &str, exact_len: Option<u64>) -> Result<Vec<u8>, VoiceError> {
-    read_entry(archive, path, exact_len.unwrap_or(MAX_MANIFEST_BYTES), exact_len)
-}
-
-fn read_entry(
-    archive: &mut Archive<'_>,
-    path: &str,
-    limit: u64,
-    exact_len: Option<u64>,
-) -> Result<Vec<u8>, VoiceError> {
-    let entry = archive.by_name(path).map_err(|error| match error {
-        zip::result::ZipError::FileNotFound => VoiceError::MissingMember { member: path.to_owned() },
-        other => VoiceError::container(format!("`{path}`: {other}")),
-    })?;
-    if entry.size() > limit || exact_len.is_some_and(|len| entry.size() != len) {
-        return Err(shape_error(path, format!("{} bytes", entry.size()), format!("{limit} bytes")));
-    }
-    let mut data = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(0));
-    // The size in the directory is a claim: the take is what stops a zip bomb.
-    entry
-        .take(limit + 1)
-        .read_to_end(&mut data)
-        .map_err(|error| VoiceError::container(format!("`{path}`: {error}")))?;
-    if data.len() as u64 > limit || exact_len.is_some_and(|len| data.len() as u64 != len) {
-        return Err(shape_error(path, format!("{} bytes", data.len()), format!("{limit} bytes")));
-    }
-    Ok(data)
 }

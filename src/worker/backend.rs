@@ -5,6 +5,7 @@ mod rvc;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::Delays;
 use crate::bridge::{DeviceChoice, VoiceChoice, VoiceRef};
@@ -17,7 +18,7 @@ use crate::engine::{Engine, EngineId, Mode, Prepared, Setup};
 use crate::loading::{Graphs, VoiceProblem};
 use crate::onnx::Runtime;
 use crate::onnx::device::{self, Device};
-use crate::voice::library::{self, Library, Origin, VoiceEntry, default_folders, fingerprint};
+use crate::voice::library::{self, Library, Origin, Search, VoiceEntry, default_folders};
 use crate::voice::{Consent, ConsentGround, Extras, VoiceError, VoiceId};
 use device_use::DeviceUse;
 
@@ -51,11 +52,25 @@ pub trait Backend: Send {
         0
     }
 
-    /// Looks through the library.
+    /// Looks through the library. Gives what is known soon; [`Backend::has_changed`] tells when there is more.
     fn scan(&mut self) -> Vec<VoiceChoice>;
 
-    /// Whether the library's folders have changed since the last scan. Asked every few seconds.
+    /// What is known of the library by now, without another look at its folders.
+    fn known_voices(&mut self) -> Vec<VoiceChoice> {
+        self.scan()
+    }
+
+    /// Whether more or something else is known of the library than at the last answer. Asked often.
     fn has_changed(&mut self) -> bool {
+        false
+    }
+
+    /// Waits at most so long until [`Backend::has_changed`] may have another answer.
+    fn wait_for_change(&mut self, _limit: Duration) {}
+
+    /// Whether the graphs that voices need besides themselves have come, gone or changed since they were looked for last.
+    /// Asked every few seconds.
+    fn have_graphs_changed(&mut self) -> bool {
         false
     }
 
@@ -86,8 +101,7 @@ pub trait Backend: Send {
 pub struct NativeBackend {
     library: Library,
     folders: Option<Vec<(Origin, PathBuf)>>,
-    /// What the folders looked like at the last scan.
-    fingerprint: Option<VoiceId>,
+    search: Option<Search>,
     /// Why the last engine has no content encoder, with the remedy; `None` = it has one.
     content_trouble: Option<String>,
     graphs: Graphs,
@@ -166,17 +180,30 @@ impl Backend for NativeBackend {
     }
 
     fn scan(&mut self) -> Vec<VoiceChoice> {
-        let folders = self.folders.clone().unwrap_or_else(default_folders);
-        // Before the scan: what changes meanwhile is found the next time.
-        self.fingerprint = Some(fingerprint(&folders));
+        let keeps = self.folders.is_none();
+        self.search = Some(Search::new(self.folders.clone().unwrap_or_else(default_folders), keeps));
+        self.known_voices()
+    }
+
+    fn known_voices(&mut self) -> Vec<VoiceChoice> {
         self.graphs.look();
-        self.library = Library::scan_folders(&folders);
+        self.library = self.search.as_mut().map(Search::library).unwrap_or_default();
+        // A voice without an id could not be told from another one of its name: it comes when it is hashed.
         self.library.voices().filter_map(choice).collect()
     }
 
     fn has_changed(&mut self) -> bool {
-        let folders = self.folders.clone().unwrap_or_else(default_folders);
-        self.fingerprint.is_some_and(|known| known != fingerprint(&folders)) || self.graphs.have_changed()
+        self.search.as_ref().is_some_and(Search::has_news)
+    }
+
+    fn wait_for_change(&mut self, limit: Duration) {
+        if let Some(search) = &self.search {
+            search.wait(limit);
+        }
+    }
+
+    fn have_graphs_changed(&mut self) -> bool {
+        self.graphs.have_changed()
     }
 
     fn engine_of(&self, voice: &VoiceRef) -> Option<EngineId> {
@@ -184,8 +211,10 @@ impl Backend for NativeBackend {
     }
 
     fn load_voice(&mut self, voice: &VoiceRef, setup: Setup) -> Result<Prepared, VoiceProblem> {
-        let entry = self.entry(voice).ok_or(VoiceProblem::Missing)?;
-        let voice = entry.load().map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))?;
+        let found = self.library.open(voice.id.parse().ok(), &voice.name);
+        let found = found.map_err(|error: VoiceError| VoiceProblem::Refused(error.to_string()))?;
+        let is_pending = || self.search.as_ref().is_some_and(Search::is_pending);
+        let voice = found.ok_or_else(|| if is_pending() { VoiceProblem::Pending } else { VoiceProblem::Missing })?;
         let prepared = self.graphs.prepare(voice, Geometry::of(setup.mode), RvcOptions::default().speaker, true)?;
         match prepared.engine() == setup.engine {
             true => Ok(prepared),
@@ -200,10 +229,9 @@ impl Backend for NativeBackend {
         let statement = statement.trim().to_owned();
         let consent = Consent { ground, statement, date: Some(library::today()), recordings_sha256: None };
         let path = library::state(entry, consent).map_err(|error| error.to_string())?;
-        self.scan();
         // Its bytes are others now, so it has another hash.
-        let entry = self.library.voices().find(|entry| entry.path == path);
-        entry.and_then(choice).map(|choice| choice.voice).ok_or_else(|| format!("{} is missing", voice.name))
+        let new = VoiceId::of(&library::content_at(&path, false).map_err(|error| error.to_string())?);
+        Ok(VoiceRef { id: new.to_string(), ..voice.clone() })
     }
 }
 

@@ -18,8 +18,16 @@ use crate::loading::VoiceProblem;
 /// Longest sleep: a safety net only, every reason to wake comes with a wake-up.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
-/// Time between two looks at the library's folders.
+/// Time between two looks at what changes seldom: devices, and graphs that voices need.
 const WATCH_EVERY: Duration = Duration::from_secs(3);
+
+/// Time between two questions whether more is known of the library, and the same while a slot waits for that.
+const ASK_EVERY: Duration = Duration::from_millis(400);
+const ASK_SOON: Duration = Duration::from_millis(10);
+
+/// Longest that an activation waits for a voice whose folder has yet to answer: a bounce begins with the voices of its
+/// session, but the others do not wait for a folder that hangs.
+const FOLDER_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Engines lost in one activation before no other is built.
 const MAX_LOST: u32 = 3;
@@ -33,8 +41,12 @@ pub(super) struct Loader<'a> {
     inbox: Receiver<Message>,
     flags: &'a Flags,
     has_scanned: bool,
-    /// When the folders were looked at last.
+    /// When devices and graphs were looked at last.
     watched: Instant,
+    /// When the library was asked for news last.
+    asked: Instant,
+    /// By slot: its voice may be in a folder that has yet to answer.
+    is_pending: [bool; VOICE_SLOTS],
     /// The backend's [`Backend::device_version`] when things were loaded.
     device_version: u32,
     is_learning: bool,
@@ -69,6 +81,8 @@ impl<'a> Loader<'a> {
             flags,
             has_scanned: false,
             watched: Instant::now(),
+            asked: Instant::now(),
+            is_pending: [false; VOICE_SLOTS],
             device_version: 0,
             is_learning: false,
             bad_samples: 0,
@@ -86,7 +100,7 @@ impl<'a> Loader<'a> {
         while !flags.stop.load(Ordering::Acquire) {
             match catch_unwind(AssertUnwindSafe(|| self.turn())) {
                 Ok(true) => {}
-                Ok(false) => std::thread::park_timeout(LONGEST_SLEEP),
+                Ok(false) => std::thread::park_timeout(if self.is_waiting() { ASK_SOON } else { LONGEST_SLEEP }),
                 Err(payload) => self.set_stopped_trouble(Some(panic_text(payload.as_ref()))),
             }
         }
@@ -102,12 +116,18 @@ impl<'a> Loader<'a> {
         }
         if self.watched.elapsed() >= WATCH_EVERY {
             self.watched = Instant::now();
-            if self.backend.has_changed() {
-                self.serve(&Request::LookForVoices);
+            if self.backend.have_graphs_changed() {
+                self.take_news();
             }
             self.follow_device();
             self.tell_device();
             self.tell_bad_samples();
+        }
+        if self.asked.elapsed() >= if self.is_waiting() { ASK_SOON } else { ASK_EVERY } {
+            self.asked = Instant::now();
+            if self.backend.has_changed() {
+                self.take_news();
+            }
         }
         // Only the newest link counts: hosts activate several times while they load a plugin.
         let mut newest = None;
@@ -147,13 +167,7 @@ impl<'a> Loader<'a> {
         match request {
             Request::LookForVoices => {
                 self.look_for_voices();
-                // A voice that was missing may be there now; one that sounds stays.
-                for (slot, state) in self.session.slot_states().iter().enumerate() {
-                    if *state == SlotState::Missing {
-                        self.slots[slot] = None;
-                    }
-                }
-                self.seen = None;
+                self.try_missing_again();
             }
             Request::ChooseDevice(word) => {
                 self.backend.choose_device(word);
@@ -219,6 +233,28 @@ impl<'a> Loader<'a> {
         self.telemetry.replace_troubles(is_old, trouble.into_iter().collect());
     }
 
+    /// Takes what is known of the library by now.
+    fn take_news(&mut self) {
+        let voices = self.backend.known_voices();
+        self.session.set_library(voices);
+        self.try_missing_again();
+    }
+
+    /// A voice that was missing may be there now; one that sounds stays.
+    fn try_missing_again(&mut self) {
+        for (slot, state) in self.session.slot_states().iter().enumerate() {
+            if *state == SlotState::Missing || self.is_pending[slot] {
+                self.slots[slot] = None;
+            }
+        }
+        self.seen = None;
+    }
+
+    /// Whether a slot's voice may be in a folder that has yet to answer.
+    fn is_waiting(&self) -> bool {
+        self.is_pending.contains(&true)
+    }
+
     fn look_for_voices(&mut self) {
         let voices = self.backend.scan();
         self.session.set_library(voices);
@@ -264,7 +300,10 @@ impl<'a> Loader<'a> {
             Some(needed) if needed != engine => (voice, Ok(None)),
             _ => (voice, self.backend.load_voice(voice, self.setup.unwrap_or(Mode::Live.into())).map(Some)),
         });
+        self.is_pending[slot] = matches!(loaded, Some((_, Err(VoiceProblem::Pending))));
         let (state, trouble, voice_box) = match loaded {
+            // The state stays that of a voice that is being looked for.
+            Some((_, Err(VoiceProblem::Pending))) => (SlotState::Loading, None, None),
             None => (SlotState::Empty, None, None),
             Some((_, Ok(loaded))) => (SlotState::Ready, None, loaded),
             Some((voice, Err(VoiceProblem::Missing))) => {
@@ -329,6 +368,14 @@ impl<'a> Loader<'a> {
             // Voices are prepared for one engine and, with RVC, for one layout of its windows.
             if setup.engine != before || setup.engine == EngineId::Rvc {
                 (self.slots, self.seen) = (Default::default(), None);
+                self.apply_session();
+            }
+        }
+        let deadline = Instant::now() + FOLDER_PATIENCE;
+        while self.is_waiting() && Instant::now() < deadline && !self.is_stopping() {
+            self.backend.wait_for_change(ASK_SOON);
+            if self.backend.has_changed() {
+                self.take_news();
                 self.apply_session();
             }
         }

@@ -190,7 +190,7 @@ impl Zip {
 }
 
 /// The checksum of zip files: ISO 3309.
-fn crc32(data: &[u8]) -> u32 {
+pub fn crc32(data: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut n = 0;

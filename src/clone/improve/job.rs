@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Improvement, checkpoint, improved_name};
 use crate::clone::background::background;
-use crate::voice::package::write_atomically;
 use crate::voice::{Library, VoiceId, library};
 
 /// Where a job stands.
@@ -59,9 +58,10 @@ impl ImproveJob {
     /// Starts with a voice of the library; the result goes into the user's folder. `name` is what to call it until it is
     /// read.
     pub fn start(id: VoiceId, name: &str) -> Self {
+        let called = name.to_owned();
         let find = move || {
-            let library = Library::scan(&[]);
-            let entry = library.voices().find(|entry| entry.id == Some(id)).ok_or("Its file is gone. Look again.")?;
+            let library = Library::look(&[]);
+            let entry = library.find_content(id, &called).ok_or("Its file is gone. Look again.")?;
             library::content(entry).map_err(|error| error.to_string())
         };
         Self::start_with(find, library::user_folder(), name)
@@ -135,8 +135,7 @@ fn work(shared: &Shared, bytes: &[u8], folder: &Path) -> Result<Option<Stage>, S
     if shared.is_stopped.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let path = library::new_path_in(folder, &name).map_err(|error| error.to_string())?;
-    write_atomically(&path, &bytes).map_err(|error| error.to_string())?;
+    library::save_in(folder, &name, &bytes).map_err(|error| error.to_string())?;
     // The work is done; a file that stays behind costs nothing but its place.
     let _ = std::fs::remove_file(&kept);
     Ok(Some(Stage::Done { name, id: VoiceId::of(&bytes), from, not_adapted }))

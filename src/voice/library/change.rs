@@ -5,19 +5,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{EMBEDDED, EXTENSION, Library, Origin, VoiceEntry, user_folder};
+use super::catalogue::Wants;
+use super::store::{make_folder, move_into, save_in, unreadable};
+use super::{EMBEDDED, Library, Origin, VoiceEntry};
 use crate::voice::extras::rewrite;
 use crate::voice::package::{Package, write_atomically};
-use crate::voice::{Consent, Manifest, Voice, VoiceError, VoiceId};
+use crate::voice::{Consent, Manifest, Voice, VoiceError};
 
 /// Folder for deleted voices, inside the folder they were in. Scans do not look into it.
 const TRASH: &str = ".trash";
-
-/// Longest file name made from a display name, in characters.
-const MAX_STEM: usize = 60;
-
-/// Files of one name that are told apart by numbers.
-const MAX_NUMBER: u32 = 10_000;
 
 /// What an import did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,24 +24,6 @@ pub enum Imported {
     Known(PathBuf),
 }
 
-/// A file name in the user's folder for a new voice; makes the folder.
-///
-/// # Errors
-/// [`VoiceError::Unreadable`] when there is no such folder and none can be made.
-pub fn new_path(name: &str) -> Result<PathBuf, VoiceError> {
-    let folder = user_folder().ok_or_else(|| unreadable(Path::new("the home folder"), "it is not known"))?;
-    new_path_in(&folder, name)
-}
-
-/// As [`new_path`], in another folder.
-///
-/// # Errors
-/// [`VoiceError::Unreadable`] when the folder cannot be made.
-pub fn new_path_in(folder: &Path, name: &str) -> Result<PathBuf, VoiceError> {
-    make_folder(folder)?;
-    Ok(free_path(folder, name))
-}
-
 /// Copies a voice file into a library folder, after opening it whole.
 ///
 /// # Errors
@@ -53,13 +31,10 @@ pub fn new_path_in(folder: &Path, name: &str) -> Result<PathBuf, VoiceError> {
 pub fn import(file: &Path, folder: &Path, library: &Library) -> Result<Imported, VoiceError> {
     let bytes = Package::read_file(file)?;
     let voice = Voice::from_bytes(&bytes)?;
-    if let Some(known) = library.voices().find(|entry| entry.id == Some(voice.id())) {
+    if let Some(known) = library.holding(voice.id(), bytes.len() as u64) {
         return Ok(Imported::Known(known.path.clone()));
     }
-    make_folder(folder)?;
-    let path = free_path(folder, voice.name());
-    write_atomically(&path, &bytes)?;
-    Ok(Imported::New(path))
+    save_in(folder, voice.name(), &bytes).map(Imported::New)
 }
 
 /// Copies a voice to a file outside the library.
@@ -103,9 +78,7 @@ pub fn delete(entry: &VoiceEntry) -> Result<PathBuf, VoiceError> {
     };
     let trash = path.parent().unwrap_or(Path::new(".")).join(TRASH);
     make_folder(&trash)?;
-    let target = free_path(&trash, &path.file_stem().unwrap_or_default().to_string_lossy());
-    std::fs::rename(path, &target).map_err(|error| unreadable(path, &error.to_string()))?;
-    Ok(target)
+    move_into(path, &trash, &path.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// Moves a voice from the trash back into its folder: a file there whose display name fits.
@@ -113,16 +86,16 @@ pub fn delete(entry: &VoiceEntry) -> Result<PathBuf, VoiceError> {
 /// # Errors
 /// [`VoiceError::NotFound`] with the names in the trash, or [`VoiceError::Unreadable`].
 pub fn restore(folder: &Path, name: &str) -> Result<PathBuf, VoiceError> {
-    let trash = Library::of_folder(Origin::User, &folder.join(TRASH));
+    let trash =
+        Library::search(&[(Origin::User, folder.join(TRASH))], Wants { hashes: false, hurries: false, keeps: false });
+    let in_trash: Vec<_> = trash.entries().iter().filter(|entry| entry.origin != Origin::Embedded).collect();
     let wanted = name.trim().to_lowercase();
-    let found = trash.entries().iter().rfind(|entry| entry.name.to_lowercase() == wanted);
+    let found = in_trash.iter().rfind(|entry| entry.name.to_lowercase() == wanted);
     let entry = found.ok_or_else(|| VoiceError::NotFound {
         wanted: name.to_owned(),
-        known: trash.entries().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
+        known: in_trash.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", "),
     })?;
-    let target = free_path(folder, &entry.name);
-    std::fs::rename(&entry.path, &target).map_err(|error| unreadable(&entry.path, &error.to_string()))?;
-    Ok(target)
+    move_into(&entry.path, folder, &entry.name)
 }
 
 /// Writes the changed file beside the old one's place, then lets go of the old name.
@@ -172,59 +145,9 @@ fn fixed(entry: &VoiceEntry, reason: &str) -> VoiceError {
     VoiceError::Fixed { name: entry.name.clone(), reason: reason.to_owned() }
 }
 
-fn unreadable(path: &Path, reason: &str) -> VoiceError {
-    VoiceError::Unreadable { path: path.display().to_string(), reason: reason.to_owned() }
-}
-
-fn make_folder(folder: &Path) -> Result<(), VoiceError> {
-    std::fs::create_dir_all(folder).map_err(|error| unreadable(folder, &error.to_string()))
-}
-
-/// A path that does not exist yet, named after a voice.
-fn free_path(folder: &Path, name: &str) -> PathBuf {
-    let stem = stem(name);
-    let numbered = (2..MAX_NUMBER).map(|n| format!("{stem}-{n}"));
-    let mut names = std::iter::once(stem.clone()).chain(numbered);
-    let free = names.find_map(|name| {
-        let path = folder.join(format!("{name}.{EXTENSION}"));
-        (!path.exists()).then_some(path)
-    });
-    free.unwrap_or_else(|| folder.join(format!("{stem}-{}.{EXTENSION}", std::process::id())))
-}
-
-/// A display name as every file system takes it.
-fn stem(name: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
-    let stem: String = name.trim().chars().take(MAX_STEM).map(plain).collect();
-    let stem = stem.trim_matches('-').to_lowercase();
-    if stem.is_empty() { "voice".to_owned() } else { stem }
-}
-
 /// Today's date in UTC, ISO 8601.
 pub fn today() -> String {
     time::OffsetDateTime::now_utc().date().to_string()
-}
-
-impl Library {
-    /// Voices of one folder alone, without the embedded ones.
-    fn of_folder(origin: Origin, folder: &Path) -> Self {
-        let mut library = Self::default();
-        library.add_folder(origin, folder);
-        library
-    }
-}
-
-/// A number that changes when a voice file appears, goes or changes in the folders: what a watcher compares.
-///
-/// Reads names, sizes and times only.
-pub fn fingerprint(folders: &[(Origin, PathBuf)]) -> VoiceId {
-    let mut text = String::new();
-    for path in folders.iter().flat_map(|(_, folder)| super::voice_files(folder)) {
-        let data = std::fs::metadata(&path).ok();
-        let time = data.as_ref().and_then(|data| data.modified().ok());
-        text += &format!("{} {:?} {time:?}\n", path.display(), data.as_ref().map(std::fs::Metadata::len));
-    }
-    VoiceId::of(text.as_bytes())
 }
 
 #[cfg(test)]
@@ -236,19 +159,5 @@ mod tests {
         let today = today();
         let parts: Vec<usize> = today.split('-').map(|part| part.parse().expect("a number")).collect();
         assert!(today.len() == 10 && parts[0] >= 2026 && (1..=12).contains(&parts[1]) && (1..=31).contains(&parts[2]));
-    }
-
-    #[test]
-    fn names_become_file_names_everywhere() {
-        for (name, wanted) in [
-            ("Élodie, soft", "élodie--soft"),
-            ("../../etc/passwd", "etc-passwd"),
-            ("a:b*c?\"<>|\\d", "a-b-c------d"),
-            (" ", "voice"),
-            ("...", "voice"),
-        ] {
-            assert_eq!(stem(name), wanted);
-        }
-        assert_eq!(stem(&"x".repeat(500)).len(), MAX_STEM);
     }
 }
