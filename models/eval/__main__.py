@@ -1,7 +1,8 @@
 """Judge a build of Coffre: convert unseen speakers to every voice in every mode, measure, write the report.
 
 Lines `original` are the unconverted clips, so the floor of similarity and the ceiling of words and quality. F0 is
-commanded as the source's own track times the transposition, a whole number of semitones towards the target's median.
+commanded as the source's own track times the transposition, a whole number of semitones towards the target's median. The
+tables of song, knob, clones and notes made of hiss are in tables.py.
 """
 
 import argparse
