@@ -52,7 +52,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         stage::run(bundle::cargo().args(["build", "--release", "--features", "recipe", "--example", "f0-frames"]))
     })?;
     stages.run("Tables of song, knob, clones and hiss", || {
-        let frames = paths::target().join("release/examples").join(format!("f0-frames{}", std::env::consts::EXE_SUFFIX));
+        let frames =
+            paths::target().join("release/examples").join(format!("f0-frames{}", std::env::consts::EXE_SUFFIX));
         let mut tables = python("eval.tables");
         tables.arg("--frames").arg(frames);
         tables.args(others.iter().flat_map(|table| ["--table", table]));
