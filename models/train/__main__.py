@@ -17,11 +17,18 @@ def parse():
     align.add_argument("--parts", type=int, default=1)
     guided = stages.add_parser("guide", help="train what labels every frame")
     guided.add_argument("--minutes", type=float, default=12)
+    teach = stages.add_parser("teach", help="label every frame by the encoder that ships, in place of the guide")
+    teach.add_argument("--share", type=int, default=1, help="every which recording")
+    envelopes = stages.add_parser("envelopes", help="what song is made of: envelopes of the recordings")
+    envelopes.add_argument("--share", type=int, default=1, help="every which recording")
     encoder = stages.add_parser("encoder", help="train a content network")
     encoder.add_argument("--name", default="live", help="name of the checkpoint; `mix` uses a long look-ahead")
     encoder.add_argument("--minutes", type=float, default=45)
     encoder.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
+    encoder.add_argument("--labels", default="guide", choices=["guide", "teacher"], help="who labelled the frames")
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    sure = stages.add_parser("sure", help="how sure the encoders are of their phones in speech and in song, and how right")
+    sure.add_argument("names", nargs="+", help="checkpoints; `shipped-live` and `shipped-mix` for the graphs that are there")
     key = stages.add_parser("key", help="fit and compare the key projections")
     key.add_argument("--name", default="live")
     key.add_argument("--leader", help="checkpoint whose keys are followed instead of fitting own ones")
@@ -95,10 +102,22 @@ def main():
         from . import align
 
         align.run(speech, work, args.part, args.parts)
+    elif args.stage == "teach":
+        from . import teacher
+
+        teacher.run(speech, work, args.share)
+    elif args.stage == "envelopes":
+        from . import song
+
+        song.envelopes(speech, work, args.share)
+    elif args.stage == "sure":
+        from . import sure
+
+        sure.run(speech, work, args.names)
     elif args.stage == "encoder":
         from . import encoder
 
-        encoder.run(speech, work, args.name, args.minutes, args.start, args.rate)
+        encoder.run(speech, work, args.name, args.minutes, args.start, args.rate, args.labels)
     elif args.stage == "key":
         from . import keys
 

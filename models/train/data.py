@@ -27,6 +27,12 @@ def speech_dir(argument=None):
     return Path(argument or os.environ.get("COFFRE_SPEECH") or REPO.parent / "shared" / "speech")
 
 
+def singing_dir(argument=None):
+    """Folder of the singing set: the argument, else `COFFRE_SINGING`, else `singing` beside the speech set.
+    Its manifest is read with `load_rows` and its training part is `training_rows`, as with speech."""
+    return Path(argument or os.environ.get("COFFRE_SINGING") or speech_dir().parent / "singing")
+
+
 def work_dir(argument=None):
     """Folder for everything the stages produce except the exported model: the argument, else `target/train`."""
     folder = Path(argument or os.environ.get("COFFRE_WORK") or REPO / "target" / "train")
@@ -49,7 +55,7 @@ def is_adult(row):
 
 
 def load_split():
-    """`{"validation": [...], "judge": [...]}`: speakers nothing may train on."""
+    """`{"validation": [...], "judge": [...]}`: speakers and singers nothing may train on."""
     return json.loads(SPLIT.read_text())
 
 
