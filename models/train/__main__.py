@@ -1,6 +1,7 @@
 """Command line of the recipe: one command per stage, each resumable. Run in `models/`, see README.md there."""
 
 import argparse
+from pathlib import Path
 
 from .data import REPO, speech_dir, work_dir
 
@@ -29,13 +30,17 @@ def parse():
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     sure = stages.add_parser("sure", help="how sure the encoders are of their phones in speech and in song, and how right")
     sure.add_argument("names", nargs="+", help="checkpoints; `shipped-live` and `shipped-mix` for the graphs that are there")
+    sure.add_argument("--smooth", action="store_true", help="show them envelopes without harmonics, as an ablation")
+    sure.add_argument("--only", default="", help="conditions that begin like this")
     key = stages.add_parser("key", help="fit and compare the key projections")
     key.add_argument("--name", default="live")
     key.add_argument("--leader", help="checkpoint whose keys are followed instead of fitting own ones")
     export = stages.add_parser("export", help="write the graph for the plugin and its parity file")
     export.add_argument("--name", default="live")
+    export.add_argument("--out", type=Path, default=REPO, help="folder that gets `models` and `tests/data`; default this repository")
     check = stages.add_parser("check", help="measure accuracy, streaming equality and cost of the exported model")
     check.add_argument("--name", default="live")
+    check.add_argument("--out", type=Path, default=REPO, help="where `export` wrote it")
     pairs = stages.add_parser("refine-pairs", help="convert recordings to other voices and back")
     pairs.add_argument("--coffre", required=True, help="the `coffre` program")
     pairs.add_argument("--part", type=int, default=0)
@@ -113,7 +118,7 @@ def main():
     elif args.stage == "sure":
         from . import sure
 
-        sure.run(speech, work, args.names)
+        sure.run(speech, work, args.names, args.smooth, args.only)
     elif args.stage == "encoder":
         from . import encoder
 
@@ -128,11 +133,11 @@ def main():
     elif args.stage == "export":
         from . import export
 
-        export.run(speech, work, args.name, REPO)
+        export.run(speech, work, args.name, args.out)
     elif args.stage == "check":
         from . import check
 
-        check.run(speech, work, args.name, REPO)
+        check.run(speech, work, args.name, args.out)
     elif args.stage == "refine-pairs":
         from . import refine_pairs
 

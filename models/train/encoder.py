@@ -89,7 +89,7 @@ def validation(speech, work, store):
 def accuracy(network, sets):
     """Per set: share of right frames (%), over all frames and over frames that are not silence."""
     result = {}
-    for name, clips in sets.items():
+    for name, clips in ((name, clips) for name, clips in sets.items() if clips):
         right = [(labels.run_net(network, audio)[0].argmax(1).numpy() == phones, phones > 0) for audio, phones in clips]
         hits, speech = np.concatenate([r for r, _ in right]), np.concatenate([s for _, s in right])
         result[name] = (round(100 * float(hits.mean()), 1), round(100 * float(hits[speech].mean()), 1))

@@ -11,11 +11,12 @@ import json
 import numpy as np
 import torch
 
-from . import encoder, frozen, keys, labels, mel, net, singers, song
-from .data import RATE, REPO, AudioStore, load_rows, training_rows
+from . import encoder, keys, labels, mel, net, singers, song
+from .data import RATE, AudioStore, load_rows, training_rows
 
 NOTES = (170, 250, 330, 400, 600)
 CLIPS = {"native": 8, "readers": 9, "accented": 8}
+TAKES = 60  # of real singing, of each singer
 LONGER = 1.7
 BANK_SECONDS = 120
 
@@ -67,6 +68,12 @@ def material(speech, work):
     return found
 
 
+def some(takes, singer):
+    """`TAKES` takes of one singer, evenly from all of them."""
+    own = [take for take in takes if take.row["speaker"] == singer]
+    return own[:: max(1, len(own) // TAKES)][:TAKES]
+
+
 def figures(logp, allowed, where):
     """Of frames `where`: probability of the likeliest phone, entropy (nats), share given to silence, share whose likeliest
     phone is among the `allowed` `[frames, 40]`, cross-entropy to these, number of frames."""
@@ -77,24 +84,18 @@ def figures(logp, allowed, where):
     return np.array([p.max(1).sum(), -(p * logp).sum(), (best == 0).sum(), right.sum(), -np.log((p * allowed).sum(1) + 1e-9).sum(), len(p)])
 
 
-def read(network, audio):
+def smoothed(audio):
+    """Mel frames of WORLD's envelope in place of the spectrum: what is left when no harmonic shows."""
+    logs, _ = song.world(audio)
+    power = np.exp(logs[:, ::2]) * song.EMPHASIS * (mel.HANN.numpy() ** 2).sum()
+    return mel.normalise(torch.tensor(power, dtype=torch.float32) @ mel.BANK.T)[None]
+
+
+def read(network, audio, smooth=False):
     """Log-probabilities as the engine reads them, and features for keys."""
-    logp, h = labels.run_net(network, audio)
+    logp, h = labels.run_net(network, audio, smoothed(audio) if smooth else None)
     soft = torch.log_softmax(logp / net.TEMPERATURE, 1)
     return soft.numpy(), torch.cat([h.float(), soft.clamp(min=keys.LOGP_FLOOR)], 1).numpy()
-
-
-def networks(work, names):
-    """Name to network and its key projection, or `None`."""
-    found = {}
-    for name in names:
-        if name.startswith("shipped-"):
-            path = REPO / "models" / ("content_mix.onnx" if name == "shipped-mix" else "content.onnx")
-            found[name] = frozen.content(path), frozen.projection(path)
-        else:
-            path = work / f"{name}.key.npy"
-            found[name] = net.load(work / f"{name}.pt")[0], np.load(path) if path.exists() else None
-    return found
 
 
 def bank(speech, work, network, projection):
@@ -114,19 +115,21 @@ def neighbours(found, asked, truth):
     return float(np.mean(hits))
 
 
-def run(speech, work, names):
-    """Print one line per network and condition, and keep them in `sure.json`."""
+def run(speech, work, names, smooth=False, only=""):
+    """Print one line per network and condition that begins with `only`, and keep them in `sure.json`."""
     torch.set_num_threads(1)
     path, table = work / "sure.json", {}
     spoken, sung = material(speech, work), singers.takes(work, held=True)
+    sung = [take for singer in sorted({t.row["speaker"] for t in sung}) for take in some(sung, singer)]
     one = np.eye(net.CLASSES)
-    for name, (network, projection) in networks(work, names).items():
+    for name in names:
+        network, projection = keys.opened(work, name)
         frames = bank(speech, work, network, projection) if projection is not None else None
         rows = {}
-        for condition, clips in spoken.items():
+        for condition, clips in ((c, clips) for c, clips in spoken.items() if c.startswith(only)):
             total, asked, truth = np.zeros(6), [], []
             for audio, phones, voiced in clips:
-                logp, u = read(network, audio)
+                logp, u = read(network, audio, smooth)
                 count = min(len(logp), len(phones))
                 where = voiced[:count] & (phones[:count] > 0)
                 total += figures(logp[:count], one[phones[:count]], where)
@@ -137,8 +140,8 @@ def run(speech, work, names):
             rows[condition] = [*total[:5] / total[5], total[5]]
             if frames is not None:
                 rows[condition].append(neighbours(frames, np.concatenate(asked), np.concatenate(truth)))
-        for take in sung:
-            logp, _ = read(network, take.audio())
+        for take in (take for take in sung if take.row["speaker"].startswith(only)):
+            logp, _ = read(network, take.audio(), smooth)
             allowed = np.zeros((len(take.truth), net.CLASSES))
             for number in np.unique(take.truth[take.truth >= 0]):
                 allowed[take.truth == number] = one[singers.ids(take.sets[number][0])].sum(0)
@@ -147,10 +150,10 @@ def run(speech, work, names):
         for condition, total in rows.items():
             if condition.startswith("sing_"):
                 rows[condition] = [*total[:5] / total[5], total[5]]
-        print(f"{name}: likeliest, entropy, silent, right, cross-entropy, frames" + (", neighbours" if frames else ""))
+        print(f"{name}{' smoothed' * smooth}: likeliest, entropy, silent, right, cross-entropy, frames" + (", neighbours" if frames else ""))
         for condition, row in rows.items():
             near = f"{row[6]:7.1%}" if len(row) > 6 else ""
             print(f"  {condition:24} {row[0]:.2f} {row[1]:5.2f} {row[2]:6.1%} {row[3]:6.1%} {row[4]:5.2f} {row[5]:7.0f}{near}", flush=True)
-        table[name] = {condition: [float(value) for value in row] for condition, row in rows.items()}
+        table[name + " smoothed" * smooth + only] = {condition: [float(value) for value in row] for condition, row in rows.items()}
     old = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**old, **table}, indent=1))
