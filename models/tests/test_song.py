@@ -1,13 +1,15 @@
 """Checks of pseudo-singing, of syllables as labels, and of the figures of sureness, without data."""
 
+import tempfile
 import types
 import unittest
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from train import augment, encoder, mel, net, singers, song, sure
-from train.data import PHONE_ID
+from train import augment, encoder, frozen, mel, net, singers, song, sure
+from train.data import PHONE_ID, REPO
 
 VOWEL, STOP = PHONE_ID["AA"], PHONE_ID["T"]
 
@@ -101,6 +103,18 @@ class Singers(unittest.TestCase):
         targets[..., VOWEL] = 1
         loss, entropy = encoder.loss_of(network, echo, torch.randn(1, 30, 80), targets, torch.ones(1, 30))
         self.assertAlmostEqual(float(loss), entropy, places=4)
+
+
+class Blend(unittest.TestCase):
+    def test_a_blend_lies_between_the_checkpoint_and_the_graph(self):
+        first = frozen.content(REPO / "models" / "content.onnx")
+        second = net.ContentNet(**first.config)
+        with tempfile.TemporaryDirectory() as folder:
+            state = {"config": first.config, "weights": second.state_dict(), "spent": 1.0, "step": 1}
+            torch.save(state, Path(folder) / "live.pt")
+            encoder.blend(Path(folder), "live-half", "live", 0.25)
+            found = net.load(Path(folder) / "live-half.pt")[0].head.weight
+        torch.testing.assert_close(found, 0.25 * second.head.weight + 0.75 * first.head.weight)
 
 
 class Sure(unittest.TestCase):

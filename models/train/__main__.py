@@ -28,6 +28,10 @@ def parse():
     encoder.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
     encoder.add_argument("--labels", default="guide", choices=["guide", "teacher"], help="who labelled the frames")
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    blend = stages.add_parser("encoder-blend", help="a checkpoint between another and the graph that is there")
+    blend.add_argument("--name", required=True, help="name of the checkpoint")
+    blend.add_argument("--of", required=True, help="name of the other")
+    blend.add_argument("--share", type=float, default=0.5, help="share of the other's weights")
     sure = stages.add_parser("sure", help="how sure the encoders are of their phones in speech and in song, and how right")
     sure.add_argument("names", nargs="+", help="checkpoints; `shipped-live` and `shipped-mix` for the graphs that are there")
     sure.add_argument("--smooth", action="store_true", help="show them envelopes without harmonics, as an ablation")
@@ -115,6 +119,10 @@ def main():
         from . import song
 
         song.envelopes(speech, work, args.share)
+    elif args.stage == "encoder-blend":
+        from . import encoder
+
+        encoder.blend(work, args.name, args.of, args.share)
     elif args.stage == "sure":
         from . import sure
 

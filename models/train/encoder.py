@@ -182,3 +182,12 @@ def run(speech, work, name, minutes, start, rate, source):
             save()
             last, next_report = time.time(), spent + 240
     save()
+
+
+def blend(work, name, of, share):
+    """Checkpoint `name`: `share` of the weights of checkpoint `of`, the rest of the graph that it started from. What a
+    network forgets while it learns song comes back sooner than the song goes."""
+    network, saved = net.load(work / f"{of}.pt")
+    first = frozen.content(REPO / "models" / ("content_mix.onnx" if name.startswith("mix") else "content.onnx")).state_dict()
+    weights = {key: value * share + first[key] * (1 - share) for key, value in network.state_dict().items()}
+    torch.save({"config": network.config, "weights": weights, "spent": saved["spent"], "step": saved["step"]}, work / f"{name}.pt")
