@@ -1,6 +1,7 @@
 """Command line of the recipe: one command per stage, each resumable. Run in `models/`, see NOTEBOOK.md there."""
 
 import argparse
+from pathlib import Path
 
 from .data import REPO, speech_dir, work_dir
 
@@ -17,18 +18,33 @@ def parse():
     align.add_argument("--parts", type=int, default=1)
     guided = stages.add_parser("guide", help="train the network that labels every frame")
     guided.add_argument("--minutes", type=float, default=12)
+    teach = stages.add_parser("teach", help="label every frame by the encoder that ships, in place of the guide")
+    teach.add_argument("--share", type=int, default=1, help="every which recording")
+    envelopes = stages.add_parser("envelopes", help="what song is made of: envelopes of the recordings")
+    envelopes.add_argument("--share", type=int, default=1, help="every which recording")
     encoder = stages.add_parser("encoder", help="train a content network")
     encoder.add_argument("--name", default="live", help="name of the checkpoint; `mix` uses a long look-ahead")
     encoder.add_argument("--minutes", type=float, default=45)
     encoder.add_argument("--start", help="checkpoint to start from, or `shipped` for the graph that is there")
+    encoder.add_argument("--labels", default="guide", choices=["guide", "teacher"], help="who labelled the frames")
     encoder.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    blend = stages.add_parser("encoder-blend", help="a checkpoint between another and the graph that is there")
+    blend.add_argument("--name", required=True, help="name of the checkpoint")
+    blend.add_argument("--of", required=True, help="name of the other")
+    blend.add_argument("--share", type=float, default=0.5, help="share of the other's weights")
+    sure = stages.add_parser("sure", help="how sure the encoders are of their phones in speech and in song, and how right")
+    sure.add_argument("names", nargs="+", help="checkpoints; `shipped-live` and `shipped-mix` for the graphs that are there")
+    sure.add_argument("--smooth", action="store_true", help="show them envelopes without harmonics, as an ablation")
+    sure.add_argument("--only", default="", help="conditions that begin like this")
     key = stages.add_parser("key", help="fit and compare the key projections")
     key.add_argument("--name", default="live")
     key.add_argument("--leader", help="checkpoint whose keys are followed instead of fitting own ones")
     export = stages.add_parser("export", help="write the graph for the plugin and its parity file")
     export.add_argument("--name", default="live")
+    export.add_argument("--out", type=Path, default=REPO, help="folder that gets `models` and `tests/data`; default this repository")
     check = stages.add_parser("check", help="measure accuracy, streaming equality and cost of the exported model")
     check.add_argument("--name", default="live")
+    check.add_argument("--out", type=Path, default=REPO, help="where `export` wrote it")
     pairs = stages.add_parser("refine-pairs", help="convert recordings to other voices and back")
     pairs.add_argument("--coffre", required=True, help="the `coffre` program")
     pairs.add_argument("--part", type=int, default=0)
@@ -95,10 +111,26 @@ def main():
         from . import align
 
         align.run(speech, work, args.part, args.parts)
+    elif args.stage == "teach":
+        from . import teacher
+
+        teacher.run(speech, work, args.share)
+    elif args.stage == "envelopes":
+        from . import song
+
+        song.envelopes(speech, work, args.share)
+    elif args.stage == "encoder-blend":
+        from . import encoder
+
+        encoder.blend(work, args.name, args.of, args.share)
+    elif args.stage == "sure":
+        from . import sure
+
+        sure.run(speech, work, args.names, args.smooth, args.only)
     elif args.stage == "encoder":
         from . import encoder
 
-        encoder.run(speech, work, args.name, args.minutes, args.start, args.rate)
+        encoder.run(speech, work, args.name, args.minutes, args.start, args.rate, args.labels)
     elif args.stage == "key":
         from . import keys
 
@@ -109,11 +141,11 @@ def main():
     elif args.stage == "export":
         from . import export
 
-        export.run(speech, work, args.name, REPO)
+        export.run(speech, work, args.name, args.out)
     elif args.stage == "check":
         from . import check
 
-        check.run(speech, work, args.name, REPO)
+        check.run(speech, work, args.name, args.out)
     elif args.stage == "refine-pairs":
         from . import refine_pairs
 

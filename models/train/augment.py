@@ -51,12 +51,14 @@ def chosen(rng, probability, rows):
     return torch.tensor(rng.random(rows) < probability, dtype=torch.float32)
 
 
-def disguise(rng, audio, factors, noisy=0.5, loudest=5):
+def disguise(rng, audio, factors, noisy=0.5, loudest=5, sung=None):
     """Network input `[rows, frames, 80]` of `[rows, samples]` under random gain, formants and colour, and under noise in
-    `noisy` of the rows, up to `loudest` dB below the sound."""
+    `noisy` of the rows, up to `loudest` dB below the sound. `sung` has power spectra that stand for rows of `audio`."""
     rows = len(audio)
     gain = torch.tensor(np.exp(rng.normal(0, 0.5, (rows, 1))), dtype=torch.float32)
     power = mel.power(audio * gain)
+    for row, spectra in (sung or {}).items():
+        power[row] = spectra * gain[row].square()
     snr = torch.where(chosen(rng, noisy, rows) > 0, uniform(rng, loudest, 40, rows), torch.tensor(60.0))
     shape = torch.linspace(0.02, 1, power.shape[2])[None] ** uniform(rng, -1.5, 0.3, (rows, 1))
     shape = shape / shape.mean(1, keepdim=True) * (10 ** (-snr / 10))[:, None] * power.mean((1, 2))[:, None]
@@ -97,19 +99,26 @@ def sustain(rng, inputs, targets, mask):
     return inputs, targets, mask
 
 
-def batch(rng, items, weights, clips):
-    """Inputs `[clips, FRAMES, 80]`, targets `[clips, FRAMES, 88]` and their mask `[clips, FRAMES]`.
+def batch(rng, items, weights, clips, sung=None, share=0.0):
+    """Inputs `[clips, FRAMES, 80]`, targets `[clips, FRAMES, 104]` and how sure they are `[clips, FRAMES]`.
 
-    Items offer `audio()` and `targets(frames)`, which maps source frames to probabilities and directions.
+    Items offer `audio()` and `targets(frames)`, which maps source frames to probabilities and directions, and perhaps
+    `sure` with a number per frame. `share` of the clips are drawn from `sung`.
     """
-    audio, factors = torch.zeros(clips, SEGMENT), []
+    audio, factors, spectra = torch.zeros(clips, SEGMENT), [1.0] * clips, {}
     targets, mask = torch.zeros(clips, FRAMES, CLASSES + DIRECTIONS), torch.zeros(clips, FRAMES)
     for slot, number in enumerate(rng.choice(len(items), clips, p=weights)):
-        factor = stretch(rng)
-        piece, frames = cut(rng, items[number].audio(), factor)
+        if rng.random() < share:
+            power, wanted = sung.draw(rng, SEGMENT)
+            spectra[slot] = torch.from_numpy(power)
+            targets[slot, : len(wanted)] = torch.from_numpy(wanted)
+            mask[slot, : len(wanted)] = 1
+            continue
+        factors[slot] = stretch(rng)
+        piece, frames = cut(rng, items[number].audio(), factors[slot])
         audio[slot] = torch.from_numpy(piece)
         inside = frames >= 0
         targets[slot, : inside.sum()] = torch.from_numpy(items[number].targets(frames[inside]))
-        mask[slot, : inside.sum()] = 1
-        factors.append(factor)
-    return sustain(rng, disguise(rng, audio, factors), targets, mask)
+        sure = getattr(items[number], "sure", None)
+        mask[slot, : inside.sum()] = 1.0 if sure is None else torch.from_numpy(sure[frames[inside]])
+    return sustain(rng, disguise(rng, audio, factors, sung=spectra), targets, mask)

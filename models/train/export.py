@@ -142,10 +142,11 @@ def stream(path, frames):
 
 
 def run(speech, work, name, repo):
-    """Export checkpoint `name` with its key projection."""
+    """Export checkpoint `name` with its key projection into `repo`, or any folder that has `models` and `tests`."""
     network = net.load(work / f"{name}.pt")[0]
     stem = STEMS[network.look_ahead]
     path = repo / "models" / f"{stem}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(build(network, np.load(work / f"{name}.key.npy")), path)
     frames = mel(torch.from_numpy(test_signal((PARITY_CALLS - 1) * HOP + WINDOW))[None])[0].numpy()
     logp, key = stream(path, frames)

@@ -50,6 +50,11 @@ def content(path):
     return network.eval().requires_grad_(False)
 
 
+def projection(path):
+    """The key projection `[64, channels + 40]` of a content graph, its last weights."""
+    return np.ascontiguousarray(Weights(path).rest[-1].T)
+
+
 def refiner(path):
     """The network of `refine.onnx`."""
     network, weights = refine_net.RefineNet(), Weights(path)

@@ -19,7 +19,7 @@ from .data import AudioStore, load_rows, load_split, training_rows
 from .mel import BANDS, frames_in, mel
 
 CLASSES = net.CLASSES
-CHANNELS, BLOCKS, TAPS, DIRECTIONS = 192, 6, 9, 48
+CHANNELS, BLOCKS, TAPS, DIRECTIONS = 192, 6, 9, net.KEY_DIM
 CLIPS, FRAMES, SMOOTHING = 16, 300, 0.02
 
 
@@ -152,7 +152,7 @@ def run(speech, work, minutes, rate=1.5e-3):
 
 
 def label(speech, work):
-    """Write what the guide says of every training recording: `guide.json`, and in `guide.f16` 40 probabilities and 48
+    """Write what the guide says of every training recording: `guide.json`, and in `guide.f16` 40 probabilities and 64
     directions of its features a frame, the speaker's mean taken off."""
     torch.set_num_threads(1)
     network = Guide()
@@ -184,8 +184,8 @@ def label(speech, work):
     (work / "guide.json").write_text(json.dumps(spans))
 
 
-def load(work):
-    """Row number to `[frames, 40]` probabilities and `[frames, 48]` directions."""
-    values = np.memmap(work / "guide.f16", dtype=np.float16, mode="r").reshape(-1, CLASSES + DIRECTIONS)
-    spans = json.loads((work / "guide.json").read_text())
+def load(work, source="guide"):
+    """Row number to `[frames, 40]` probabilities and `[frames, 64]` directions, of the guide or of the `teacher`."""
+    values = np.memmap(work / f"{source}.f16", dtype=np.float16, mode="r").reshape(-1, CLASSES + DIRECTIONS)
+    spans = json.loads((work / f"{source}.json").read_text())
     return {int(r): (values[a : a + n, :CLASSES], values[a : a + n, CLASSES:]) for r, (a, n) in spans.items()}

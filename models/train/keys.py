@@ -11,14 +11,24 @@ is scaled so that the average within-class deviation per dimension is 1 again.
 import numpy as np
 import torch
 
-from . import align, labels, net
-from .data import AudioStore, load_rows, load_split, training_rows
+from . import align, frozen, labels, net
+from .data import REPO, AudioStore, load_rows, load_split, training_rows
 from .mel import frames_in
 
 FIT_SECONDS = 30  # per speaker
 BANK_SECONDS = 120
 NEIGHBOURS = 6
 LOGP_FLOOR = -9.0
+
+
+def opened(work, name):
+    """Network and key projection (`None` before there is one) of a checkpoint, or of the graph that is there for
+    `shipped-live` and `shipped-mix`."""
+    if name.startswith("shipped-"):
+        path = REPO / "models" / ("content_mix.onnx" if name == "shipped-mix" else "content.onnx")
+        return frozen.content(path), frozen.projection(path)
+    path = work / f"{name}.key.npy"
+    return net.load(work / f"{name}.pt")[0], np.load(path) if path.exists() else None
 
 
 def features(network, audio):
@@ -149,8 +159,7 @@ def run_following(speech, work, name, leader_name):
     Least squares makes keys shorter where the features are unsure; whether they are stretched back to the leader's
     deviation is decided by the neighbours that they find in the leader's banks."""
     torch.set_num_threads(1)
-    leader, network = net.load(work / f"{leader_name}.pt")[0], net.load(work / f"{name}.pt")[0]
-    projection = np.load(work / f"{leader_name}.key.npy")
+    (leader, projection), (network, _) = opened(work, leader_name), opened(work, name)
     rows = load_rows(speech)
     wanted = {s: u @ projection.T for s, (u, _, _) in gather(work, leader, training_rows(rows), FIT_SECONDS).items()}
     own = gather(work, network, training_rows(rows), FIT_SECONDS)

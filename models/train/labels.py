@@ -22,10 +22,11 @@ def aligned(work, store):
     return {row: frame_phones(found, frames_in(len(store.pcm(row)))) for row, found in segments.items()}
 
 
-def run_net(network, audio):
-    """Phone log-probabilities and `h` of one clip, `[frames, ...]`, with the look-ahead taken off."""
+def run_net(network, audio, frames=None):
+    """Phone log-probabilities and `h` of one clip, `[frames, ...]`, with the look-ahead taken off. `frames` `[1, n, 80]`
+    stand for its mel frames."""
     with torch.no_grad():
-        frames = mel(torch.from_numpy(audio)[None])
+        frames = mel(torch.from_numpy(audio)[None]) if frames is None else frames
         padded = torch.nn.functional.pad(frames, (0, 0, 0, network.look_ahead))
         logits, h = network(padded)
     late = network.look_ahead
