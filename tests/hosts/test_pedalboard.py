@@ -76,7 +76,7 @@ def test_every_parameter_is_the_command_s():
     audio, voice = hosts.vocal(48_000), hosts.voices()[2]
     # Values on the grid of 1000 steps over which pedalboard finds texts.
     plugin = board.load(
-        voice=voice, transpose_st=-6.0, auto_register=False, formant_st=1.5, likeness=100.0, mix=50.0, gate_db="-40.0"
+        voice=voice, transpose_st=-6.0, register="Off", formant_st=1.5, likeness=100.0, mix=50.0, gate_db="-40.0"
     )
     options = ("--transpose", "-6", "--formant", "1.5", "--likeness", "100", "--mix", "50", "--gate", "-40")
     assert_same(board.render(plugin, audio, 48_000), hosts.converted(audio, 48_000, *options, voice=voice), "parameters")
