@@ -234,11 +234,6 @@ fn native_engine(
             if let Some(path) = &options.save_profile {
                 save(path, learned.as_ref())?;
             }
-            if let Some(doubt) = learned.as_ref().and_then(SourceProfile::doubt)
-                && !options.quiet
-            {
-                output::complain(format_args!("coffre: {doubt} If not, take out hum or bleed, or name a --profile"));
-            }
             learned.map_or_else(SourceProfile::population, Arc::new)
         }
     };
@@ -297,9 +292,19 @@ fn rvc_engine(
     Ok((engine, profile))
 }
 
-/// First pass: the singer's profile from the whole file, or from its beginning when that is enough. `None` when too
-/// little is sung.
-fn learn(options: &Options, mut engine: NativeEngine, progress: &Progress) -> Result<Option<SourceProfile>, CliError> {
+/// First pass: the singer's profile, with a word where it is doubtful. `None` when too little is sung.
+fn learn(options: &Options, engine: NativeEngine, progress: &Progress) -> Result<Option<SourceProfile>, CliError> {
+    let learned = listen(options, engine, progress)?;
+    if let Some(doubt) = learned.as_ref().and_then(SourceProfile::doubt)
+        && !options.quiet
+    {
+        output::complain(format_args!("coffre: {doubt} If not, take out hum or bleed, or name a --profile"));
+    }
+    Ok(learned)
+}
+
+/// The profile from the whole file, or from its beginning when that is enough.
+fn listen(options: &Options, mut engine: NativeEngine, progress: &Progress) -> Result<Option<SourceProfile>, CliError> {
     let mut reader = AudioReader::open(&options.input).map_err(CliError::Input)?;
     let spec = reader.spec();
     let mut resampler = Resampler::new(spec.rate, ENGINE_RATE, 0);

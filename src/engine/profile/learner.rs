@@ -41,6 +41,8 @@ pub struct ProfileLearner {
     unvoiced: usize,
     /// Voiced frames at the end of `frames` without a break.
     run: usize,
+    /// F0 and loudness of what holds still now, as a machine's does.
+    still: Option<[f32; 2]>,
     gate: f32,
 }
 
@@ -120,15 +122,9 @@ impl ProfileLearner {
             loudness: LoudnessHistogram { counts: Box::new([0; 240]) },
             unvoiced: 0,
             run: 0,
+            still: None,
             gate,
         }
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.frames.clear();
-        self.loudness.counts.fill(0);
-        (self.unvoiced, self.run) = (0, 0);
     }
 
     /// How much has been heard, in `0.0..=1.0`; 1.0 = [`ProfileLearner::finish`] gives a profile.
@@ -148,6 +144,10 @@ impl ProfileLearner {
             return;
         }
         let is_voiced = frame.f0_hz > 0.0;
+        if self.is_still(frame) {
+            return;
+        }
+        self.still = None;
         if !is_voiced {
             self.run = 0;
             // Between quiet voices nothing is said; and what is loud now was checked against what was loud before.
@@ -186,12 +186,20 @@ impl ProfileLearner {
         if pitch.1 / pitch.0 > STILL_RATIO * STILL_RATIO || level.1 - level.0 > STILL_LEVEL {
             return;
         }
+        self.still = newest.last().map(|frame| [frame.f0_hz, frame.loudness]);
         let loudness = &mut self.loudness;
         for frame in self.frames.drain(self.frames.len() - STILL_FRAMES..) {
             loudness.counts[LoudnessHistogram::step(frame.loudness)] -= 1;
         }
-        // The next frame of it is compared with those before, which are gone: it may begin anew.
         self.run = 0;
+    }
+
+    /// Whether a frame goes on with what was found to hold still.
+    fn is_still(&self, frame: &LearnFrame<'_>) -> bool {
+        self.still.is_some_and(|[f0_hz, loudness]| {
+            let ratio = frame.f0_hz / f0_hz;
+            (1.0 / STILL_RATIO..=STILL_RATIO).contains(&ratio) && (frame.loudness - loudness).abs() <= STILL_LEVEL
+        })
     }
 
     /// Makes room: what is too quiet by now does not become loud.
@@ -199,7 +207,8 @@ impl ProfileLearner {
         let Some(floor) = self.loudness.floor() else { return };
         self.frames.retain(|frame| frame.loudness >= floor);
         self.loudness.counts.fill(0);
-        self.unvoiced = 0;
+        // Frames of the run may be gone.
+        (self.unvoiced, self.run) = (0, 0);
         for frame in &self.frames {
             if frame.f0_hz > 0.0 {
                 self.loudness.counts[LoudnessHistogram::step(frame.loudness)] += 1;
@@ -345,7 +354,7 @@ mod tests {
         for _ in 0..5_000 {
             learner.push(&LearnFrame { f0_hz: 49.7, loudness: -6.0, envelope: &[-8.0; ENV_BANDS], key: None });
         }
-        assert!(learner.progress() < 0.05 && learner.finish_early("").is_none());
+        assert!(learner.frames.is_empty() && learner.finish_early("").is_none());
         let low = SourceProfile { median_f0_hz: 50.0, ..(*SourceProfile::population()).clone() };
         assert_eq!(low.doubt().as_deref(), Some("learned 50 Hz: is that the singer?"));
         assert_eq!(SourceProfile::population().doubt(), None);
