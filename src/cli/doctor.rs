@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "traces": paths(&reporting::traces()),
                 "visual_c": cfg!(windows).then(|| json!({
                     "missing": visual_c.missing,
-                    "version": visual_c.main.as_ref().map(|(_, version)| version.map(|part| part.to_string()).join(".")),
+                    "version": visual_c.version(),
                     "path": visual_c.main.as_ref().map(|(path, _)| output::path(path)),
                     "is_old": visual_c.is_old(),
                 })),

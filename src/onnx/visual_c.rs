@@ -14,13 +14,16 @@ pub const LIBRARIES: [&str; 4] = ["MSVCP140.dll", "MSVCP140_1.dll", "VCRUNTIME14
 /// Programs of newer compilers crash with a library that is older than this: its locks were laid out differently.
 const OLDEST: (u16, u16) = (14, 40);
 
+/// The version of a file, as Windows counts.
+pub type Version = [u16; 4];
+
 /// What there is of the libraries for the calling process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VisualC {
     /// Those of [`LIBRARIES`] that cannot be found.
     pub missing: Vec<&'static str>,
-    /// File and version of the first one, the main one, as far as they are known.
-    pub main: Option<(PathBuf, [u16; 4])>,
+    /// The first one, the main one.
+    pub main: Option<(PathBuf, Option<Version>)>,
 }
 
 impl VisualC {
@@ -34,13 +37,20 @@ impl VisualC {
 
     /// Whether the main library is so old that a newer program may crash with it.
     pub fn is_old(&self) -> bool {
-        self.main.as_ref().is_some_and(|(_, [major, minor, ..])| (*major, *minor) < OLDEST)
+        let version = self.main.as_ref().and_then(|(_, version)| *version);
+        version.is_some_and(|[major, minor, ..]| (major, minor) < OLDEST)
     }
 
     /// The main library in words.
     pub fn describe(&self) -> Option<String> {
-        let (path, version) = self.main.as_ref()?;
-        Some(format!("{} at {}", version.map(|part| part.to_string()).join("."), path.display()))
+        let (path, _) = self.main.as_ref()?;
+        Some(format!("{} at {}", self.version().as_deref().unwrap_or("of unknown version"), path.display()))
+    }
+
+    /// The main library's version in words.
+    pub fn version(&self) -> Option<String> {
+        let (_, version) = self.main.as_ref()?;
+        version.map(|version| version.map(|part| part.to_string()).join("."))
     }
 }
 
@@ -70,7 +80,7 @@ mod tests {
     const NOT_STARTED: &str = "A dynamic link library (DLL) initialization routine failed. (os error 1114)";
 
     fn version(minor: u16) -> VisualC {
-        VisualC { missing: Vec::new(), main: Some(("x/MSVCP140.dll".into(), [14, minor, 3, 0])) }
+        VisualC { missing: Vec::new(), main: Some(("x/MSVCP140.dll".into(), Some([14, minor, 3, 0]))) }
     }
 
     #[test]
@@ -90,6 +100,10 @@ mod tests {
         assert_eq!(explain(NOT_STARTED, &version(40)), None);
         assert_eq!(explain(NOT_FOUND, &version(29)), None);
         assert!(!VisualC::default().is_old());
+        // As with Wine, whose libraries say no version.
+        let unknown = VisualC { missing: Vec::new(), main: Some(("x/MSVCP140.dll".into(), None)) };
+        assert_eq!((unknown.is_old(), explain(NOT_STARTED, &unknown)), (false, None));
+        assert_eq!(unknown.describe().as_deref(), Some("of unknown version at x/MSVCP140.dll"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, LoadLibraryExW};
 
 use super::super::module::module_file;
-use super::{LIBRARIES, VisualC};
+use super::{LIBRARIES, Version, VisualC};
 
 /// Largest version resource that is read, in bytes; real ones have some thousand.
 const MAX_RESOURCE: u32 = 1 << 20;
@@ -31,7 +31,7 @@ pub(super) fn look() -> VisualC {
         if index == 0 {
             // SAFETY: the name is NUL-terminated.
             let path = module_file(unsafe { GetModuleHandleW(wide.as_ptr()) });
-            found.main = path.and_then(|path| version(&path).map(|version| (path, version)));
+            found.main = path.map(|path| (path.clone(), version(&path)));
         }
         // SAFETY: loaded above, and not used below.
         unsafe { FreeLibrary(loaded) };
@@ -44,7 +44,7 @@ fn wide(path: &Path) -> Vec<u16> {
 }
 
 /// The version in a file's resources.
-fn version(path: &Path) -> Option<[u16; 4]> {
+fn version(path: &Path) -> Option<Version> {
     let path = wide(path);
     // SAFETY: the path is NUL-terminated.
     let size = unsafe { GetFileVersionInfoSizeW(path.as_ptr(), null_mut()) };
