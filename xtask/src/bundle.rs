@@ -177,7 +177,12 @@ fn put_licences(runtime: &Runtime, dir: &Path) -> anyhow::Result<()> {
         paths::replace_file(file, &dir.join(name))?;
     }
     paths::replace_file(&paths::root().join("src/editor/fonts/OFL.txt"), &dir.join("inter-OFL.txt"))?;
-    std::fs::write(dir.join("crates.txt"), notices::licence_texts()?).context("cannot write the crates' licences")
+    std::fs::write(dir.join("crates.txt"), notices::licence_texts(&runtime.target)?)
+        .context("cannot write the crates' licences")?;
+    match cross::licence(&runtime.target) {
+        Some(text) => paths::replace_file(&text, &dir.join("mingw-w64-copyright.txt")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

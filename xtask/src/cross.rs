@@ -100,3 +100,9 @@ pub fn configure(cargo: &mut Command, target: &Target) {
         cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", source);
     }
 }
+
+/// The licences of the parts of MinGW that are linked into what is built for the target, as Debian states them.
+pub fn licence(target: &Target) -> Option<PathBuf> {
+    target.triple.as_ref()?;
+    Some(PathBuf::from("/usr/share/doc/mingw-w64-x86-64-dev/copyright")).filter(|file| file.is_file())
+}

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use crate::{cross, paths};
 
 /// What can be built for on another machine.
-const ELSEWHERE: &[&str] = &["x86_64-pc-windows-gnu"];
+pub const ELSEWHERE: &[&str] = &["x86_64-pc-windows-gnu"];
 
 #[derive(clap::Args, Default)]
 pub struct Choice {
