@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use coffre::new_file;
 use coffre::voice::import::{import_rvc, index_beside};
 use coffre::voice::library::{EXTENSION, save_as, user_folder};
-use coffre::voice::package::{Package, write_atomically};
+use coffre::voice::package::Package;
 use coffre::voice::{Delivery, Manifest, Voice, VoiceError, VoiceId};
 use serde_json::json;
 
+use super::force::Force;
 use super::{CliError, output};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +24,8 @@ pub struct Options {
     /// Output file; default: into the folder of your voices
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Name of the voice; default: that of the file
     #[arg(long)]
     name: Option<String>,
@@ -36,6 +40,9 @@ pub struct Options {
 /// Imports one voice.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
+    if let Some(path) = &options.output {
+        options.force.check(path)?;
+    }
     let what = options.voice.display();
     let refused = |error: VoiceError| CliError::Voice { what: what.to_string(), source: error };
     let index = options.index.clone().or_else(|| index_beside(&options.voice));
@@ -50,7 +57,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let bytes = written(manifest, &voice).map_err(refused)?;
     let path = match &options.output {
         Some(path) => {
-            write_atomically(path, &bytes).map_err(CliError::voice(path.display()))?;
+            new_file::write(path, &bytes, options.force.existing())?;
             path.clone()
         }
         None => keep(&name, &bytes)?,

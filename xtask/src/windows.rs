@@ -48,6 +48,10 @@ pub fn test(target: &Target, offline: bool) -> anyhow::Result<()> {
         }
     };
     let dir = target.folder().join("compared");
+    // The command replaces nothing that is there.
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    }
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     keep("command", stages.run("The command on both systems", || command(&ours, &theirs, &dir)));
     keep("plugins", stages.run("The plugins' files on both systems", || plugins(target, &ours, &theirs, &dir)));
