@@ -80,6 +80,17 @@ fn command(ours: &Bundle, theirs: &Bundle, dir: &Path) -> anyhow::Result<()> {
     ensure!(found.eq_ignore_ascii_case(&beside), "the runtime is {found:?} and not {beside:?}");
     println!("      doctor: ONNX Runtime {} beside the program", health["runtime"]["version"]);
 
+    // Wine can be told that a library is not there.
+    let mut without = wine::command(&theirs.command());
+    let refused = without.arg("doctor").env("WINEDLLOVERRIDES", "mscoree,mshtml,msvcp140=").output()?;
+    let said = String::from_utf8_lossy(&refused.stdout);
+    ensure!(refused.status.code() == Some(5), "without MSVCP140.dll doctor ends with {}", refused.status);
+    ensure!(
+        said.contains("MSVCP140.dll") && said.contains("Redistributable"),
+        "it does not say what is missing: {said}"
+    );
+    println!("      doctor: names a Visual C++ runtime that is missing");
+
     let input = dir.join("input.wav");
     let mut copy = loader(&Target::host())?;
     stage::run_quietly(copy.arg("none").arg(demo::clip()).arg(&input))?;
