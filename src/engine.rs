@@ -112,7 +112,7 @@ impl From<Mode> for Setup {
 #[derive(Clone, Debug)]
 pub enum Prepared {
     /// For the native engine.
-    Native(Arc<crate::voice::Voice>),
+    Native(native::target::Target),
     /// For the engine of RVC voices.
     Rvc(Arc<rvc::loaded::Loaded>),
 }

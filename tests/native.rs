@@ -8,7 +8,7 @@ use coffre::engine::native::synth::Synth;
 use coffre::engine::native::track::Pitch;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
-use coffre::voice::{Manifest, Voice, VoiceParts};
+use coffre::voice::{Manifest, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
 mod signals;
@@ -325,12 +325,13 @@ fn a_change_of_voice_makes_no_click() {
 /// A voice of the tree that is at home somewhere else.
 fn voice_at(name: &str, median_f0_hz: f32) -> Arc<Voice> {
     let voice = shipped_voice(name);
-    let parts = VoiceParts {
+    let body = voice.native().expect("of the native engine");
+    let parts = NativeVoice {
         absolute_share: 0.0,
         adaptation: None,
-        bank: voice.bank().clone(),
-        shapes: voice.shapes().clone(),
-        restoration: voice.restoration().clone(),
+        bank: body.bank.clone(),
+        shapes: body.shapes.clone(),
+        restoration: body.restoration.clone(),
     };
     let range_hz = [0.7 * median_f0_hz, 1.4 * median_f0_hz];
     let manifest = Manifest { median_f0_hz, range_hz, ..voice.manifest().clone() };

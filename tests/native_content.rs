@@ -13,7 +13,7 @@ use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::onnx::Runtime;
 use coffre::voice::adaptation::{GAIN_BINS, ROWS};
-use coffre::voice::{Adaptation, Voice, VoiceParts};
+use coffre::voice::{Adaptation, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
@@ -128,7 +128,11 @@ fn own_voice(is_taught: bool) -> Arc<Voice> {
     weights[(ROWS - 1) * GAIN_BINS..].fill(-0.5);
     let adaptation = Adaptation::new(graph.hidden_space(), weights).filter(|_| is_taught);
     let manifest = coffre::voice::Manifest { name: "Own".into(), ..quartz.manifest().clone() };
-    let bytes = Voice::write(manifest, &VoiceParts { adaptation, ..quartz.parts() }).expect("a file");
+    let bytes = Voice::write(
+        manifest,
+        &NativeVoice { adaptation, ..NativeVoice::clone(quartz.native().expect("of the native engine")) },
+    )
+    .expect("a file");
     Arc::new(Voice::from_bytes(&bytes).expect("readable"))
 }
 

@@ -130,7 +130,7 @@ impl Recording {
     fn gains(&self, voice: &Voice, sound: &[f32], widths: &[Vec<f32>]) -> Result<Vec<[f32; KNOWN_BANDS]>> {
         let [known, any] = RefineGraph::shipped(Runtime::get()?)?;
         let graph = if known.knows(&[Some(voice.id()), None]) { known } else { any };
-        let mut probe = Probe::new(graph, &describe(voice.shapes()));
+        let mut probe = Probe::new(graph, &describe(&voice.native().context("a voice of the native engine")?.shapes));
         // The first answer is about a frame that ends with the first hop.
         let mut gains = Vec::new();
         let (hops, _) = sound.as_chunks::<HOP_LEN>();

@@ -27,7 +27,7 @@ use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
 use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};
 use coffre::voice::package::write_atomically;
-use coffre::voice::{Bank, BankFrame, MeanShapes, Voice, VoiceParts};
+use coffre::voice::{Bank, BankFrame, MeanShapes, NativeVoice, Voice};
 
 use invented::INVENTED;
 
@@ -312,7 +312,8 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
         ..CloneOptions::default()
     };
     let voice = Voice::from_bytes(&voice_from_features(&mut takes, encoder.space(), &voice_options)?)?;
-    let parts = VoiceParts { absolute_share: ABSOLUTE_SHARE, ..voice.parts() };
+    let body = voice.native().context("a voice of the native engine")?;
+    let parts = NativeVoice { absolute_share: ABSOLUTE_SHARE, ..NativeVoice::clone(body) };
     let bytes = Voice::write(voice.manifest().clone(), &parts)?;
     let path = options.models.join("voices").join(format!("{}.coffre", target.file));
     write_atomically(&path, &bytes)?;

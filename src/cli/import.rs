@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         }
         None => keep(&name, &bytes)?,
     };
-    let about = voice.rvc().map(coffre::voice::rvc::RvcVoice::describe).unwrap_or_default();
+    let about = voice.rvc().map(|body| body.describe()).unwrap_or_default();
     if options.json {
         output::json(&json!({
             "name": name,

@@ -23,6 +23,7 @@ pub mod marks;
 pub mod refine;
 pub mod register;
 pub mod synth;
+pub mod target;
 pub mod track;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ use mapping::{DIFFERENTIAL_LIKENESS, MapContent, MapFrame, MapParams, Mapper, Si
 use refine::{DELAY_HOPS, HEARD_HOPS, RefineGraph, Refiner};
 use register::{OctaveKeeper, Register, SungBand, distance_st, semitones_st};
 use synth::Synth;
+use target::Target;
 use track::Pitch;
 
 /// Hops whose parameters are remembered until their audio is heard; a power of two longer than the latency of mix mode.
@@ -97,7 +99,7 @@ pub struct NativeEngine {
     params: [HopParams; PARAM_HOPS],
     /// Hops since the last reset.
     hops: usize,
-    voices: [Option<Arc<Voice>>; VOICE_SLOTS],
+    voices: [Option<Target>; VOICE_SLOTS],
     learner: Option<ProfileLearner>,
     content_space: String,
     /// The voice that has most of the sound: which one, its id, its mark, and whether the sound is to carry it.
@@ -194,10 +196,14 @@ impl NativeEngine {
         self.mapper.set_profile(profile);
     }
 
-    /// Puts a voice into a slot, or empties it.
+    /// Puts a voice into a slot, or empties it; one of another engine empties it too.
     pub fn set_voice(&mut self, slot: usize, voice: Option<Arc<Voice>>) {
+        self.set_target(slot, voice.as_ref().and_then(Target::of));
+    }
+
+    fn set_target(&mut self, slot: usize, target: Option<Target>) {
         if let Some(place) = self.voices.get_mut(slot) {
-            *place = voice;
+            *place = target;
         }
     }
 
@@ -273,16 +279,16 @@ impl NativeEngine {
         }
     }
 
-    fn voice(&self, slot: usize) -> Option<&Arc<Voice>> {
+    fn voice(&self, slot: usize) -> Option<&Target> {
         self.voices[slot.min(VOICE_SLOTS - 1)].as_ref()
     }
 
     /// The second voice and how far the way to it is gone; `None` where there is no such way.
-    fn morph(&self, params: &HopParams) -> Option<(&Arc<Voice>, f32)> {
+    fn morph(&self, params: &HopParams) -> Option<(&Target, f32)> {
         if params.morph.is_nan() || params.morph <= 0.0 {
             return None;
         }
-        let b = self.voice(params.voice_b_slot).filter(|b| b.rvc().is_none())?;
+        let b = self.voice(params.voice_b_slot)?;
         let is_other = self.voice(params.voice_slot).is_none_or(|a| a.id() != b.id());
         is_other.then_some((b, params.morph.min(1.0)))
     }
@@ -305,8 +311,8 @@ impl NativeEngine {
         let source_hz = self.profile().median_f0_hz;
         let a = self.voice(params.voice_slot);
         let b = self.morph(params);
-        let distance = |voice: &Arc<Voice>| distance_st(source_hz, voice.median_f0_hz());
-        let band = |voice: &Arc<Voice>| SungBand::new(distance(voice), voice.manifest().is_sung());
+        let distance = |target: &Target| distance_st(source_hz, target.voice().median_f0_hz());
+        let band = |target: &Target| SungBand::new(distance(target), target.voice().manifest().is_sung());
         match params.register {
             RegisterMode::Off => 0.0,
             // Whole ones between two voices too.
@@ -321,8 +327,7 @@ impl NativeEngine {
             RegisterMode::Octaves => {
                 let from = a.map_or(SungBand::OWN, band);
                 let band = b.map_or(from, |(b, morph)| from.towards(band(b), morph));
-                let choice =
-                    [params.voice_slot, params.voice_b_slot].map(|slot| self.voice(slot).map(|voice| voice.id()));
+                let choice = [params.voice_slot, params.voice_b_slot].map(|slot| self.voice(slot).map(Target::id));
                 // Nothing is known of a singer who was not learned: the song stays where it is.
                 let is_known = !Arc::ptr_eq(self.profile(), &SourceProfile::population());
                 self.octaves.next(choice, is_known.then_some(band), f0_hz)
@@ -338,8 +343,7 @@ impl NativeEngine {
             Some((b, morph)) => (Some(b.clone()), morph),
             // At its beginning the way is there too, unless it leads nowhere.
             None => {
-                let b = self.voice(heard.voice_b_slot).filter(|b| b.rvc().is_none());
-                let b = b.filter(|b| a.as_ref().is_none_or(|a| a.id() != b.id()));
+                let b = self.voice(heard.voice_b_slot).filter(|b| a.as_ref().is_none_or(|a| a.id() != b.id()));
                 (b.cloned(), 0.0)
             }
         };
@@ -349,9 +353,9 @@ impl NativeEngine {
         };
         self.leading = if b.is_some() && morph > middle { Side::B } else { Side::A };
         let leading = if self.leading == Side::B { &b } else { &a };
-        let id = leading.as_ref().map(|voice| voice.id());
+        let id = leading.as_ref().map(Target::id);
         if id != self.marked_voice {
-            self.mark = Mark::new(EngineKind::Native, leading.as_deref());
+            self.mark = Mark::new(EngineKind::Native, leading.as_ref().map(|target| &**target.voice()));
             self.marked_voice = id;
         }
         // A voice that cannot be heard costs nothing, not even the fit to the singer.
@@ -427,10 +431,10 @@ impl Engine for NativeEngine {
     }
 
     fn put(&mut self, slot: usize, voice: Option<Prepared>) {
-        self.set_voice(
+        self.set_target(
             slot,
             match voice {
-                Some(Prepared::Native(voice)) => Some(voice),
+                Some(Prepared::Native(target)) => Some(target),
                 _ => None,
             },
         );

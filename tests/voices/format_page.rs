@@ -273,7 +273,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
         portrait: Some(Portrait::new(vec![0xff, 0xd8, 0xff, 0xe0]).expect("a JPEG")),
     };
     let adaptation = Adaptation::new("space", vec![0.1; ROWS * GAIN_BINS]);
-    let parts = VoiceParts { absolute_share: 0.35, adaptation, ..parts() };
+    let parts = NativeVoice { absolute_share: 0.35, adaptation, ..parts() };
     let signed = Voice::write_with(whole_manifest(), &parts, extras, Some(&Signer::new(&[7; 32])));
     files.push(("whole".to_owned(), signed.expect("writable")));
     let checkpoint = import_rvc(&fixture("rvc_v1_32k_plain.pth"), None).expect("a checkpoint");
@@ -327,7 +327,7 @@ fn members_of_real_files_are_those_of_the_page() {
 #[test]
 fn values_beyond_those_of_the_page_are_refused() {
     let mut checked = 0;
-    let full = VoiceParts {
+    let full = NativeVoice {
         absolute_share: 0.35,
         adaptation: Adaptation::new("space", vec![0.1; ROWS * GAIN_BINS]),
         ..parts()
