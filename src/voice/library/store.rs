@@ -30,15 +30,8 @@ pub fn save(name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
 /// # Errors
 /// As [`save`].
 pub fn save_in(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
-    save_as(folder, &stem(name), bytes)
-}
-
-/// As [`save_in`], with a file name (without its ending) of the caller's.
-///
-/// # Errors
-/// As [`save`].
-pub fn save_as(folder: &Path, stem: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
     make_folder(folder)?;
+    let stem = &stem(name);
     let failed = |error: std::io::Error| unreadable(&folder.join(stem), &format!("writing failed: {error}"));
     let mut file = partial_file(folder).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
