@@ -8,11 +8,10 @@ use std::sync::Arc;
 use coffre::audio_file::read_mono;
 use coffre::engine::content::ContentEncoder;
 use coffre::engine::native::NativeEngine;
-use coffre::engine::native::refine::RefineGraph;
+use coffre::engine::native::refine::{ADAPTATION_SHAPE, HIDDEN_LEN, KNOWN_BINS, RefineGraph};
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::onnx::Runtime;
-use coffre::voice::adaptation::{GAIN_BINS, ROWS};
 use coffre::voice::{Adaptation, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
@@ -124,9 +123,9 @@ fn the_ends_of_a_morph_are_its_voices_bit_for_bit() {
 fn own_voice(is_taught: bool) -> Arc<Voice> {
     let quartz = Voice::open(&tree("models/voices/quartz.coffre")).expect("it opens");
     let graph = RefineGraph::for_any(runtime()).expect("it ships");
-    let mut weights = vec![0.0; ROWS * GAIN_BINS];
-    weights[(ROWS - 1) * GAIN_BINS..].fill(-0.5);
-    let adaptation = Adaptation::new(graph.hidden_space(), weights).filter(|_| is_taught);
+    let mut weights = vec![0.0; ADAPTATION_SHAPE.iter().product()];
+    weights[HIDDEN_LEN * KNOWN_BINS..].fill(-0.5);
+    let adaptation = Adaptation::new(graph.hidden_space(), ADAPTATION_SHAPE, weights).filter(|_| is_taught);
     let manifest = coffre::voice::Manifest { name: "Own".into(), ..quartz.manifest().clone() };
     let bytes = Voice::write(
         manifest,

@@ -12,12 +12,11 @@ mod container;
 mod counting;
 
 use coffre::engine::profile::SourceProfile;
-use coffre::voice::adaptation::{Adaptation, GAIN_BINS, ROWS};
 use coffre::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use coffre::voice::package::Package;
 use coffre::voice::{
-    Bank, BankFrame, Consent, ConsentGround, Extras, Kind, Manifest, MeanShapes, NativeVoice, Portrait, Restoration,
-    SHAPE_BANDS, Signer, Voice, VoiceError,
+    Adaptation, Bank, BankFrame, Consent, ConsentGround, Extras, Kind, Manifest, MeanShapes, NativeVoice, Portrait,
+    Restoration, SHAPE_BANDS, Signer, Voice, VoiceError,
 };
 use common::Random;
 use container::unpack;
@@ -63,7 +62,7 @@ fn good(is_signed: bool) -> Vec<u8> {
     };
     let parts = NativeVoice {
         absolute_share: 0.25,
-        adaptation: Adaptation::new("some space", vec![0.01; ROWS * GAIN_BINS]),
+        adaptation: Adaptation::new("some space", [20, 30], vec![0.01; 600]),
         bank: Bank::quantise(&(0..60).map(frame).collect::<Vec<_>>()),
         shapes: MeanShapes { voiced: [-5.0; SHAPE_BANDS], unvoiced: [-4.0; SHAPE_BANDS] },
         restoration: Restoration { mean: [[-5.0; SHAPE_BANDS]; 2], ratio: [[1.2; SHAPE_BANDS]; 2] },

@@ -22,7 +22,7 @@ use crate::audio_file::AudioReader;
 use crate::clone::features::FeatureFrame;
 use crate::clone::{CloneOptions, voice_from_features};
 use crate::engine::content::{ContentEncoder, PHONES};
-use crate::engine::native::refine::{RefineGraph, VOICE_LEN, describe};
+use crate::engine::native::refine::{ADAPTATION_SHAPE, RefineGraph, VOICE_LEN, describe};
 use crate::engine::native::target::Target;
 use crate::engine::profile::SourceProfile;
 use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode, RegisterMode};
@@ -202,7 +202,7 @@ impl Adapting {
 
     /// The adaptation; `None` if the data do not determine it.
     pub(super) fn finish(&self) -> Option<Adaptation> {
-        Adaptation::new(&self.plan.space, self.sums.solve()?)
+        Adaptation::new(&self.plan.space, ADAPTATION_SHAPE, self.sums.solve()?)
     }
 
     fn next_turn(&self) -> Result<Stage, String> {
@@ -396,8 +396,8 @@ mod tests {
             adaptation.space(),
             RefineGraph::for_any(Runtime::get().expect("there")).expect("ships").hidden_space()
         );
-        let mut gains = [0.0; crate::voice::adaptation::GAIN_BINS];
-        adaptation.add_to(&[0.0; crate::voice::adaptation::HIDDEN_LEN], 1.0, &mut gains);
+        let mut gains = [0.0; crate::engine::native::refine::KNOWN_BINS];
+        adaptation.add_to(&[0.0; crate::engine::native::refine::HIDDEN_LEN], 1.0, &mut gains);
         assert!(gains.iter().any(|gain| gain.abs() > 0.01) && gains.iter().all(|gain| gain.abs() < 3.0));
 
         let mut resumed = start();

@@ -36,7 +36,13 @@ const FRAME_HOPS: usize = 3;
 const FRAME_LEN: usize = FRAME_HOPS * HOP_LEN;
 
 /// Bins of a frame that the graph knows: 0 to 8 kHz, 33.3 Hz apart.
-pub const KNOWN_BINS: usize = crate::voice::adaptation::GAIN_BINS;
+pub const KNOWN_BINS: usize = 241;
+
+/// Values that the graph's last layer sees.
+pub const HIDDEN_LEN: usize = 192;
+
+/// Rows and columns of an [`Adaptation`] to the refiner: hidden values and a constant, gains.
+pub const ADAPTATION_SHAPE: [usize; 2] = [HIDDEN_LEN + 1, KNOWN_BINS];
 
 /// Values of the graph's input: log power per bin, and the level of the frame.
 const FEATURES: usize = KNOWN_BINS + 1;
@@ -209,7 +215,7 @@ impl Refiner {
         graph.aim_at(&aim.described);
         graph.say(phones);
         let adaptations =
-            aim.adaptations.map(|adaptation| adaptation.filter(|(one, _)| one.space() == graph.hidden_space()));
+            aim.adaptations.map(|one| one.filter(|(one, _)| one.is_for(graph.hidden_space(), ADAPTATION_SHAPE)));
         let mut gains = [0.0; KNOWN_BINS];
         match graph.step() {
             Ok((answer, hidden)) => {
@@ -260,7 +266,6 @@ impl Refiner {
 mod tests {
     use super::*;
     use crate::onnx::Runtime;
-    use crate::voice::adaptation::ROWS;
 
     const HOPS: usize = 60;
 
@@ -383,9 +388,9 @@ mod tests {
     fn what_was_learned_about_a_voice_acts_by_its_share_and_only_in_its_space() {
         let space = refiner().graphs.expect("graphs")[1].hidden_space().to_owned();
         let adaptation = |space: &str, constant: f32| {
-            let mut weights = vec![0.0; ROWS * KNOWN_BINS];
-            weights[(ROWS - 1) * KNOWN_BINS..].fill(constant);
-            Adaptation::new(space, weights).expect("fits")
+            let mut weights = vec![0.0; ADAPTATION_SHAPE.iter().product()];
+            weights[HIDDEN_LEN * KNOWN_BINS..].fill(constant);
+            Adaptation::new(space, ADAPTATION_SHAPE, weights).expect("fits")
         };
         // Softer: above 8 kHz there is no room for much more.
         let (softer, none, foreign) = (adaptation(&space, -0.5), adaptation(&space, 0.0), adaptation("other", -0.5));

@@ -4,11 +4,10 @@
 
 use crate::engine::content::PHONES;
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
-use crate::voice::adaptation::HIDDEN_LEN;
 use crate::voice::{MeanShapes, VoiceId};
 
 use super::super::bands::BAND_8_KHZ;
-use super::{FEATURES, KNOWN_BINS};
+use super::{FEATURES, HIDDEN_LEN, KNOWN_BINS};
 
 /// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and how well they do. The
 /// first knows a few voices well, the second has met hundreds.
