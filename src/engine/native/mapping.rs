@@ -21,8 +21,9 @@ mod smoothing;
 
 use std::sync::Arc;
 
+use super::aim::{Aim, Aimed};
 use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
-use super::refine::{Aim, describe};
+use super::difference::{Difference, keep_loudness};
 use super::target::Target;
 use crate::engine::Mode;
 use crate::engine::loudness::LoudnessMeter;
@@ -56,9 +57,6 @@ const UNKNOWN_ABSOLUTE: f32 = 0.35;
 
 /// Share of the banks' answer in unvoiced frames: consonants carry words rather than identity.
 const UNVOICED_SHARE: f32 = 0.7;
-
-/// Largest change of a band, natural-log power: 26 dB.
-pub const MAX_DIFFERENCE: f32 = 6.0;
 
 /// Largest change that is carried on above the band limit: 13 dB.
 const MAX_HELD: f32 = 3.0;
@@ -248,23 +246,11 @@ impl Mapper {
         if !self.morph.has_begun() {
             return Aim::NONE;
         }
-        let weight = self.morph.weight();
-        let a = self.voice(Side::A).filter(|_| weight < 1.0);
-        let b = self.voice(Side::B).filter(|_| weight > 0.0);
-        let voices = [a, b].map(|voice| voice.map(Target::id));
-        // One that is heard alone has all of it.
-        let is_morph = a.is_some() && b.is_some();
-        let shares = [(a, 1.0 - weight), (b, weight)];
-        let adaptations =
-            shares.map(|(voice, share)| Some((voice?.body().adaptation.as_ref()?, if is_morph { share } else { 1.0 })));
-        let [a, b] = [a, b].map(|voice| voice.map(|voice| describe(&voice.body().shapes)));
-        let (described, share) = match (a, b) {
-            (Some(a), Some(b)) => (std::array::from_fn(|n| mix(a[n], b[n], weight)), 1.0),
-            (Some(a), None) => (a, 1.0 - weight),
-            (None, Some(b)) => (b, weight),
-            (None, None) => return Aim::NONE,
-        };
-        Aim { described, voices, adaptations, share }
+        let voices = [Side::A, Side::B].map(|side| {
+            let target = self.voice(side)?;
+            Some(Aimed { id: target.id(), body: target.body() })
+        });
+        Aim::new(voices, self.morph.weight())
     }
 
     /// Fits a voice to the profile, and the voices to each other.
@@ -304,11 +290,11 @@ impl Mapper {
     }
 
     /// Takes a frame and writes the difference of log power, target minus source, for the frame [`Mapper::lag_frames`]
-    /// earlier. Each band is within ±[`MAX_DIFFERENCE`]; adding it to the source's envelope keeps the loudness.
+    /// earlier. Each band is within ±[`MAX_DIFFERENCE`](super::difference::MAX_DIFFERENCE); adding it to the source's envelope keeps the loudness.
     ///
     /// # Realtime safety
     /// Neither allocates nor locks. [worker-thread]
-    pub fn push(&mut self, frame: &MapFrame<'_>, params: &MapParams, difference: &mut [f32; ENV_BANDS]) {
+    pub fn push(&mut self, frame: &MapFrame<'_>, params: &MapParams, difference: &mut Difference) {
         self.remember(frame);
         self.pushed += 1;
         if self.pushed <= self.smoothing.lag() as u64 {
@@ -329,7 +315,7 @@ impl Mapper {
             self.morph.blend(&envelope, self.smooth(Side::B).voicing, difference, &to_b);
         }
         self.shift_formants(&envelope, params.formant_st, difference);
-        self.keep_loudness(&envelope, difference);
+        keep_loudness(&self.meter, &envelope, difference);
         self.hiss.push(&envelope, self.slots[slot].voicing);
         self.hiss.restrain(&envelope, difference);
         self.fade(difference);
@@ -377,7 +363,7 @@ impl Mapper {
     }
 
     /// The blend of the three maps for one voice, without loudness and formant shift.
-    fn convert(&self, side: Side, slot: usize, likeness: f32, difference: &mut [f32; ENV_BANDS]) {
+    fn convert(&self, side: Side, slot: usize, likeness: f32, difference: &mut Difference) {
         let Fitted { target, pairing } = &self.targets[side as usize];
         let Some(body) = target.as_ref().map(Target::body) else {
             difference.fill(0.0);
@@ -442,7 +428,7 @@ impl Mapper {
     }
 
     /// Moves the converted envelope along the frequency axis by the user's formant shift.
-    fn shift_formants(&self, envelope: &[f32; ENV_BANDS], formant_st: f32, difference: &mut [f32; ENV_BANDS]) {
+    fn shift_formants(&self, envelope: &[f32; ENV_BANDS], formant_st: f32, difference: &mut Difference) {
         if !formant_st.is_finite() || formant_st == 0.0 {
             return;
         }
@@ -453,22 +439,7 @@ impl Mapper {
         }
     }
 
-    /// Limits the bands, then moves all of them together so that the loudness is the singer's.
-    pub fn keep_loudness(&self, envelope: &[f32; ENV_BANDS], difference: &mut [f32; ENV_BANDS]) {
-        let mut converted = [0.0; ENV_BANDS];
-        for ((sum, change), &value) in converted.iter_mut().zip(difference.iter_mut()).zip(envelope) {
-            *change = if change.is_finite() { change.clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) } else { 0.0 };
-            *sum = value + *change;
-        }
-        let correction = self.meter.loudness(envelope) - self.meter.loudness(&converted);
-        if correction.is_finite() {
-            for change in difference {
-                *change = (*change + correction).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE);
-            }
-        }
-    }
-
-    fn fade(&mut self, difference: &mut [f32; ENV_BANDS]) {
+    fn fade(&mut self, difference: &mut Difference) {
         if self.fade_left == 0 {
             return;
         }
@@ -500,7 +471,7 @@ fn mix(a: f32, b: f32, amount: f32) -> f32 {
 
 /// Above `limit` nothing is known of one of the two voices: carries on the difference just below, so that the singer's
 /// own air stays.
-fn hold_above(limit: usize, difference: &mut [f32; ENV_BANDS]) {
+fn hold_above(limit: usize, difference: &mut Difference) {
     if limit + 1 >= ENV_BANDS {
         return;
     }

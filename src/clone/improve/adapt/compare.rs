@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::engine::HOP_LEN;
 use crate::engine::content::PHONES;
-use crate::engine::native::refine::{HIDDEN_LEN, KNOWN_BINS, Probe, ProbedFrame, RefineGraph, VOICE_LEN};
+use crate::engine::native::network::VOICE_LEN;
+use crate::engine::native::refine::{HIDDEN_LEN, KNOWN_BINS, Probe, ProbedFrame, RefineGraph};
 use crate::onnx::GraphError;
 
 use super::Sums;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::native::bands::centre_hz;
+use crate::engine::native::difference::MAX_DIFFERENCE;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use crate::voice::{Bank, BankFrame, Kind, Manifest, MeanShapes, NativeVoice, Restoration, Voice};
 
