@@ -259,7 +259,7 @@ mod tests {
         assert!((voice.median_f0_hz() / 210.0).log2().abs() * 12.0 < 0.3, "{}", voice.median_f0_hz());
         assert!(voice.manifest().voiced_seconds > 4.0);
         let shape = &voice.native().expect("of the native engine").shapes.voiced;
-        let band = |hz: f32| crate::engine::native::bands::band_from_hz(hz).round() as usize;
+        let band = |hz: f32| crate::engine::bands::band_from_hz(hz).round() as usize;
         assert!(shape[band(600.0)] > shape[band(1_100.0)] + 2.0, "the first formant stands out");
         assert!(shape[band(1_700.0)] > shape[band(1_100.0)] + 1.0, "the second formant stands out");
     }

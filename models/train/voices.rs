@@ -21,8 +21,8 @@ use coffre::clone::{
     AnalysedFrame, CloneOptions, FeatureExtractor, FeatureFrame, NoiseFloor, encode, voice_from_features,
 };
 use coffre::engine::Mode;
+use coffre::engine::bands::ENV_BANDS;
 use coffre::engine::content::{ContentEncoder, MEL_BANDS};
-use coffre::engine::native::bands::ENV_BANDS;
 use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
 use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};

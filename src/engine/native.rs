@@ -12,16 +12,12 @@
 //! Runs on the worker thread of a plugin instance or in the command line. Knows no thread, clock, host or file.
 
 pub mod aim;
-pub mod bands;
 mod cast;
 pub mod correct;
 pub mod difference;
-pub mod envelope;
 pub mod filter;
-pub mod gate;
 pub mod grains;
 mod hearing;
-pub mod history;
 mod learning;
 pub mod leveller;
 pub mod mapping;
@@ -29,7 +25,6 @@ pub mod marks;
 pub mod memory;
 pub mod network;
 pub mod refine;
-pub mod register;
 pub mod stage;
 pub mod stages;
 pub mod synth;
@@ -39,17 +34,17 @@ mod transposer;
 
 use std::sync::Arc;
 
+use super::bands::ENV_BANDS;
 use super::content::{ContentEncoder, PHONES};
+use super::gate::{Gate, GateRamp};
 use super::profile::SourceProfile;
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, Prepared};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Mode, Prepared, clean_hop};
 use crate::onnx::{GraphError, Runtime};
 use crate::provenance::Mark;
 use crate::voice::Voice;
 
-use bands::ENV_BANDS;
 use cast::{Cast, MarkLine};
 use filter::FilterDesigner;
-use gate::{Gate, GateRamp};
 use hearing::Hearing;
 use learning::Learning;
 use mapping::{MapFrame, MapParams, Mapper, Side};
@@ -60,9 +55,6 @@ use synth::Synth;
 use target::Target;
 use track::Pitch;
 use transposer::Transposer;
-
-/// Samples of the input beyond this are clipped: 18 dB over full scale, so that no sum can overflow.
-const MAX_INPUT: f32 = 8.0;
 
 /// The embedded engine. Allocates in [`NativeEngine::new`] and while learning is started or finished.
 pub struct NativeEngine {
@@ -236,10 +228,7 @@ impl Engine for NativeEngine {
 
     fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError> {
         self.memory.begin(params);
-        let mut clean = [0.0; HOP_LEN];
-        for (clean, sample) in clean.iter_mut().zip(input) {
-            *clean = if sample.is_finite() { sample.clamp(-MAX_INPUT, MAX_INPUT) } else { 0.0 };
-        }
+        let clean = clean_hop(input);
         self.hearing.push(&clean);
         self.learning.push(&self.hearing, params.gate_db);
 

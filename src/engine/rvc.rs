@@ -35,11 +35,10 @@ use rmvpe::PitchLine;
 use track::{F0History, Unvoiced};
 
 use super::f0::{F0_DELAY_HOPS, F0Tracker, lag_frames};
-use super::native::NativeEngine;
-use super::native::gate::Gate;
-use super::native::register::{OctaveKeeper, SungBand, distance_st, semitones_st};
+use super::gate::{Gate, GateRamp};
 use super::profile::SourceProfile;
-use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Prepared, RegisterMode, VOICE_SLOTS};
+use super::register::{OctaveKeeper, SungBand, distance_st, semitones_st};
+use super::{Engine, EngineError, HOP_LEN, HopParams, HopReport, Prepared, RegisterMode, VOICE_SLOTS, clean_hop};
 use crate::dsp::decimator::{DECIMATION, DECIMATOR_DELAY_LEN, Decimator};
 use crate::onnx::GraphError;
 use crate::provenance::Mark;
@@ -49,9 +48,6 @@ pub const SEARCH_LEN: usize = 240;
 
 /// Samples of a hop at 16 kHz.
 const LOW_HOP_LEN: usize = HOP_LEN / DECIMATION;
-
-/// Input beyond this is clipped: 18 dB over full scale.
-const MAX_INPUT: f32 = 8.0;
 
 /// What RVC lets its users choose and no other engine has.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,7 +90,7 @@ pub struct RvcEngine {
     octaves_st: Vec<f32>,
     octaves: OctaveKeeper,
     gate_gains: Vec<f32>,
-    gate_gain: f32,
+    ramp: GateRamp,
     hops: usize,
     /// Cycles of the sine before the first decoded frame of the next window.
     phase: f64,
@@ -112,7 +108,7 @@ pub struct RvcEngine {
     is_source_known: bool,
     /// Listens beside the conversion while the singer is being learned; this engine needs only the median itself, but a
     /// profile is the singer's for both engines.
-    listener: Option<Box<NativeEngine>>,
+    listener: Option<Box<dyn Engine>>,
     is_learning: bool,
     /// Output samples since the reset that are not heard.
     unheard_len: usize,
@@ -146,7 +142,7 @@ impl RvcEngine {
             octaves_st: vec![0.0; window + 1],
             octaves: OctaveKeeper::default(),
             gate_gains: vec![0.0; window + 1],
-            gate_gain: 0.0,
+            ramp: GateRamp::default(),
             hops: 0,
             phase: 0.0,
             tail: vec![0.0; geometry.crossfade * HOP_LEN],
@@ -166,7 +162,7 @@ impl RvcEngine {
     }
 
     /// Lets `listener` learn the singer when [`Engine::learn_profile`] asks for it; without one that does nothing.
-    pub fn set_listener(&mut self, listener: Box<NativeEngine>) {
+    pub fn set_listener(&mut self, listener: Box<dyn Engine>) {
         self.listener = Some(listener);
     }
 
@@ -386,7 +382,7 @@ impl Engine for RvcEngine {
         self.slots.iter_mut().flatten().for_each(|ready| ready.content.reset());
         self.gate = Gate::new();
         self.gate_gains.fill(0.0);
-        self.gate_gain = 0.0;
+        self.ramp = GateRamp::default();
         self.params.fill(HopParams::default());
         self.octaves_st.fill(0.0);
         self.octaves.reset();
@@ -403,10 +399,7 @@ impl Engine for RvcEngine {
     }
 
     fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError> {
-        let mut clean = [0.0; HOP_LEN];
-        for (clean, sample) in clean.iter_mut().zip(input) {
-            *clean = if sample.is_finite() { sample.clamp(-MAX_INPUT, MAX_INPUT) } else { 0.0 };
-        }
+        let clean = clean_hop(input);
         let mut low = [0.0; LOW_HOP_LEN];
         self.decimator.process(&clean, &mut low);
         append(&mut self.input, &clean, self.geometry.window() * HOP_LEN);
@@ -459,12 +452,7 @@ impl RvcEngine {
     /// Applies the gate of the hop that is heard now.
     fn close(&mut self, output: &mut [f32]) {
         let lag = self.geometry.block + self.geometry.crossfade + self.geometry.margin - 1;
-        let gain = self.gate_of(self.hops as i64 - 1 - lag as i64);
-        let step = (gain - self.gate_gain) / HOP_LEN as f32;
-        for (n, sample) in output.iter_mut().enumerate() {
-            *sample *= self.gate_gain + step * (n + 1) as f32;
-        }
-        self.gate_gain = gain;
+        self.ramp.apply(self.gate_of(self.hops as i64 - 1 - lag as i64), output);
     }
 }
 

@@ -17,10 +17,10 @@ use crate::engine::loudness::LoudnessMeter;
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
 
 use super::aim::Aim;
-use super::bands::{BAND_8_KHZ, ENV_BANDS};
 use super::difference::{Difference, keep_loudness};
 use super::network::{Health, RecentLevel, VOICE_LEN, amount, bounded, describe_aim};
 use super::stage::{Moment, Stage};
+use crate::engine::bands::{BAND_8_KHZ, ENV_BANDS};
 
 /// Bands that the graph knows: up to 8 kHz.
 pub const KNOWN_BANDS: usize = BAND_8_KHZ + 1;

@@ -3,7 +3,7 @@
 //!
 //! Plain arithmetic on the engine's thread.
 
-use super::bands::ENV_BANDS;
+use crate::engine::bands::ENV_BANDS;
 use crate::engine::loudness::LoudnessMeter;
 
 /// Natural-log power per band, target minus singer.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::bands::{ENV_BANDS, band_from_hz};
 use super::difference::MAX_DIFFERENCE;
 use crate::engine::ENGINE_RATE;
+use crate::engine::bands::{ENV_BANDS, band_from_hz};
 
 /// Points of the filter design.
 pub const FILTER_LEN: usize = 2048;

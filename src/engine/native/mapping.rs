@@ -22,10 +22,10 @@ mod smoothing;
 use std::sync::Arc;
 
 use super::aim::{Aim, Aimed};
-use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
 use super::difference::{Difference, keep_loudness};
 use super::target::Target;
 use crate::engine::Mode;
+use crate::engine::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
 use crate::engine::loudness::LoudnessMeter;
 use crate::engine::profile::SourceProfile;
 use crate::engine::retrieval::Retriever;

@@ -4,8 +4,8 @@
 //! Plain arithmetic on the engine's thread. Knows no graph's ports.
 
 use super::aim::Aim;
-use super::bands::BAND_8_KHZ;
 use super::mapping::DIFFERENTIAL_LIKENESS;
+use crate::engine::bands::BAND_8_KHZ;
 use crate::onnx::GraphError;
 use crate::voice::MeanShapes;
 

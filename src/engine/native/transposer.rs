@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::cast::Cast;
-use super::register::{OctaveKeeper, Register, SungBand, distance_st, semitones_st};
 use super::target::Target;
 use crate::engine::profile::SourceProfile;
+use crate::engine::register::{OctaveKeeper, Register, SungBand, distance_st, semitones_st};
 use crate::engine::{HopParams, RegisterMode};
 
 /// Where the pitch goes.

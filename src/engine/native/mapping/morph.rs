@@ -4,9 +4,9 @@
 //! averaged. So each spectrum is first moved along the frequency axis towards the other, and then their logarithms are
 //! averaged.
 
-use super::super::bands::ENV_BANDS;
 use super::pairing::{fit_warp, moved_band, value_at};
 use super::{FADE_FRAMES, mix};
+use crate::engine::bands::ENV_BANDS;
 use crate::voice::NativeVoice;
 
 /// Most of the way that is covered in one frame: as fast as a change of voice.
@@ -85,8 +85,8 @@ impl Morph {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::bands::centre_hz;
     use super::*;
+    use crate::engine::bands::centre_hz;
 
     fn peak(hz: f32) -> [f32; ENV_BANDS] {
         std::array::from_fn(|band| 5.0 * (-((centre_hz(band).max(20.0) / hz).ln() / 0.1).powi(2)).exp())

@@ -1,7 +1,7 @@
 //! The three modes, their blend, and what they do with profiles and voices that are not what they should be.
 
 use super::*;
-use crate::engine::native::bands::centre_hz;
+use crate::engine::bands::centre_hz;
 use crate::engine::native::difference::MAX_DIFFERENCE;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use crate::voice::{Bank, BankFrame, Kind, Manifest, MeanShapes, NativeVoice, Restoration, Voice};
