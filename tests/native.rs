@@ -12,6 +12,8 @@ use coffre::voice::{Manifest, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
 mod signals;
+#[path = "native/stages.rs"]
+mod stages;
 
 use signals::{median_f0_hz, noise, rms, semitones, snr_db, vowel, vowel_distance_db};
 

@@ -260,13 +260,19 @@ impl Engine for NativeEngine {
             &MapParams { likeness: heard.likeness, formant_st: heard.formant_st, morph: choice.morph },
             &mut difference,
         );
-        let moment = Moment { aim: self.mapper.aim(), likeness: heard.likeness, newest: frame, memory: &self.memory };
-        self.stages.shaping.iter_mut().for_each(|stage| stage.process(&moment, &mut difference));
+        let moment = Moment {
+            aim: self.mapper.aim(),
+            likeness: heard.likeness,
+            newest: frame,
+            memory: &self.memory,
+            behind_hops: 0,
+        };
+        self.stages.shape(&moment, &mut difference);
         self.designer.design(&difference, self.synth.push_response());
         self.synth.render(output);
         self.ramp.apply(self.memory.gate(0), output);
         self.marks.push(heard.is_marked.then_some(self.cast.mark()), self.memory.is_first());
-        self.stages.finishing.iter_mut().for_each(|stage| stage.process(&moment, output));
+        self.stages.finish(&moment, output);
 
         Ok(HopReport {
             f0_source_hz: frame.f0_hz,

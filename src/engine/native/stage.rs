@@ -43,29 +43,32 @@ pub trait Stage<Frame: ?Sized>: Send + std::fmt::Debug {
 /// are in hops before its end; what nobody knows yet or any more is silent.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
-    /// The voices that it aims at.
+    /// The voices that are aimed at, and how far towards them, in `0.0..=1.0`. Both are those of the hop that is made now:
+    /// behind a stage that delays they are early by as much.
     pub aim: Aim<'a>,
-    /// How far towards them, in `0.0..=1.0`.
+    /// See `aim`.
     pub likeness: f32,
     /// The newest frame of the singer: this one in live mode, a later one in mix mode.
     pub newest: &'a AnalysisFrame,
     /// The hops before it.
     pub memory: &'a Memory,
+    /// By how many hops the frame is older than the one that is made now.
+    pub behind_hops: usize,
 }
 
 impl Moment<'_> {
     /// Probabilities of the phones; all 0 where nothing is known.
     pub fn phones(&self, age_hops: usize) -> &[f32; PHONES] {
-        self.memory.phones(age_hops)
+        self.memory.phones(self.behind_hops + age_hops)
     }
 
     /// Pitch that is heard, in Hz; 0.0 = unvoiced.
     pub fn f0_hz(&self, age_hops: usize) -> f32 {
-        self.memory.f0_hz(age_hops)
+        self.memory.f0_hz(self.behind_hops + age_hops)
     }
 
     /// Gain of the gate, in `0.0..=1.0`.
     pub fn gate(&self, age_hops: usize) -> f32 {
-        self.memory.gate(age_hops)
+        self.memory.gate(self.behind_hops + age_hops)
     }
 }

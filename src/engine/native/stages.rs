@@ -1,11 +1,14 @@
 //! Which stages an engine has, by mode, and all of them as one.
 //!
+//! Another finisher in the place of the refiner is a folder with a `Stage<[f32]>` and two lines here. Whoever knows the
+//! refiner by name besides fits adaptations to it (`clone::improve`).
+//!
 //! Runs on the engine's thread; allocates when it is put together.
 
 use super::correct::Corrector;
 use super::difference::Difference;
 use super::refine::{RefineGraph, Refiner};
-use super::stage::Stage;
+use super::stage::{Moment, Stage};
 use crate::engine::Mode;
 use crate::onnx::{GraphError, Runtime};
 
@@ -49,6 +52,20 @@ impl Stages {
     pub fn finished_by(mut self, stage: impl Stage<[f32]> + 'static) -> Self {
         self.finishing.push(Box::new(stage));
         self
+    }
+
+    /// Lets the stages before the sound change what the map says.
+    pub fn shape(&mut self, moment: &Moment<'_>, difference: &mut Difference) {
+        self.shaping.iter_mut().for_each(|stage| stage.process(moment, difference));
+    }
+
+    /// Lets the stages behind the sound change a hop of it.
+    pub fn finish(&mut self, moment: &Moment<'_>, hop: &mut [f32]) {
+        let mut moment = *moment;
+        for stage in &mut self.finishing {
+            stage.process(&moment, hop);
+            moment.behind_hops += stage.delay_hops();
+        }
     }
 
     /// Hops from the sound that is made to the sound that comes out.
