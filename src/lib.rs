@@ -40,6 +40,7 @@
 //! | [`voice`] | voice files and the library | loader, main |
 //! | [`clone`](mod@clone) | recordings in, voice file out | background |
 //! | [`parameter`] | the table of parameters: ids, ranges, words | any |
+//! | [`new_file`] | files that are written whole or not at all | any but audio |
 //! | [`settings`] | what belongs to the computer: the device of RVC voices | loader, command line |
 //! | [`audio_file`] | WAV, AIFF, FLAC | command line, background |
 //! | `params`, `plugin`, `editor`, `standalone` | the only modules that name the plugin framework | host's |
@@ -68,6 +69,7 @@ pub mod dsp;
 pub mod editor;
 pub mod engine;
 pub mod loading;
+pub mod new_file;
 pub mod onnx;
 pub mod parameter;
 #[cfg(feature = "plugin")]

@@ -149,7 +149,7 @@ fn kept_recordings_make_the_voice_anew() {
     }
     let without = home.text("without.coffre");
     home.clone(&["--name", "Without", "-o", &without]);
-    let words = home.bad(4, &["clone", &without, "--no-content", "--name", "Y", "-o", &two]);
+    let words = home.bad(4, &["clone", &without, "--no-content", "--name", "Y", "-o", &two, "--force"]);
     assert!(words.contains("enrolment/recordings.flac"), "{words}");
 }
 
@@ -299,7 +299,7 @@ fn the_library_imports_exports_deletes_and_restores() {
     let copy = home.text("copy.coffre");
     home.good(&["voices", "export", "anna", "-o", &copy]);
     assert_eq!(std::fs::read(&copy).expect("there"), std::fs::read(&file).expect("there"));
-    home.good(&["voices", "export", "Quartz", "-o", &copy]);
+    home.good(&["voices", "export", "Quartz", "-o", &copy, "--force"]);
     assert_eq!(open(&copy).name(), "Quartz");
     for change in [&["delete", "Quartz"][..], &["rename", "Quartz", "Mine"]] {
         assert!(home.bad(4, &[&["voices"], change].concat()).contains("part of Coffre"));

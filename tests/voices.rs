@@ -4,9 +4,8 @@
 mod format_page;
 
 use std::io::{Cursor, Write as _};
-use std::path::PathBuf;
 
-use coffre::voice::library::{self, Library};
+use coffre::voice::library::Library;
 use coffre::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use coffre::voice::{
     Bank, BankFrame, Kind, Manifest, MeanShapes, NativeVoice, Origin, Restoration, SHAPE_BANDS, Voice, VoiceError,
@@ -378,17 +377,4 @@ fn every_embedded_voice_opens() {
         assert!(voice.native().is_some_and(|body| !body.bank.is_empty()), "{}", entry.name);
         assert!(voice.manifest().consent.is_some(), "{}", entry.name);
     }
-}
-
-#[test]
-fn atomic_writing_leaves_no_partial_file() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("a.coffre");
-    coffre::voice::package::write_atomically(&path, b"one").expect("writable");
-    coffre::voice::package::write_atomically(&path, b"two").expect("writable");
-    assert_eq!(std::fs::read(&path).expect("readable"), b"two");
-    let missing: PathBuf = folder.path().join("absent/b.coffre");
-    assert!(coffre::voice::package::write_atomically(&missing, b"x").is_err());
-    assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1);
-    assert!(library::load_file(&path).is_err());
 }

@@ -29,9 +29,9 @@ use coffre::engine::native::stage::{Moment, Stage};
 use coffre::engine::native::stages::Stages;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode, RegisterMode};
+use coffre::new_file::{self, Existing};
 use coffre::onnx::Runtime;
 use coffre::voice::Voice;
-use coffre::voice::package::write_atomically;
 
 /// Hz between two bins of the refiner.
 const BIN_HZ: f32 = 8_000.0 / (KNOWN_BINS - 1) as f32;
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
             };
             let frames = recording.convert(Path::new(words[0]), &params, words[3] == "known", &widths)?;
             let bytes: Vec<u8> = frames.iter().flat_map(|value| value.to_le_bytes()).collect();
-            write_atomically(Path::new(words[4]), &bytes)?;
+            new_file::write(Path::new(words[4]), &bytes, Existing::Replace)?;
             println!("{}", words[4]);
         }
     }

@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use coffre::audio_file::{flac_from_samples, read_mono};
 use coffre::engine::resample::Resampler;
-use coffre::voice::package::{Package, write_atomically};
+use coffre::new_file::{self, Existing};
+use coffre::voice::package::Package;
 use coffre::voice::{Extras, Portrait, Voice};
 
 /// Longest vocal that is read, in seconds.
@@ -66,7 +67,7 @@ pub fn add(sources: &Sources<'_>) -> Result<()> {
             extras,
             None,
         )?;
-        write_atomically(&path, &bytes)?;
+        new_file::write(&path, &bytes, Existing::Replace)?;
         println!("{}: {} bytes with preview and picture", voice.name(), bytes.len());
     }
     Ok(())

@@ -8,6 +8,7 @@ use coffre::voice::library::{self, ForeignPlace, ForeignStep, ForeignWishes, Imp
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::force::Force;
 use super::{CliError, output};
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ pub struct Options {
     /// Output file; default: into the folder of your voices
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Name of the voice; default: that of the file
     #[arg(long)]
     name: Option<String>,
@@ -35,11 +38,19 @@ pub struct Options {
 /// Imports one voice.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
+    if let Some(path) = &options.output {
+        options.force.check(path)?;
+    }
     let wishes = ForeignWishes { index: options.index.clone(), name: options.name.clone(), range_hz: options.range };
     let bar = progress();
     let mut tell = |step| bar.set_message(in_words(step));
     let done = match &options.output {
-        Some(path) => library::import_foreign(&options.voice, &wishes, ForeignPlace::File(path), &mut tell),
+        Some(path) => library::import_foreign(
+            &options.voice,
+            &wishes,
+            ForeignPlace::File(path, options.force.existing()),
+            &mut tell,
+        ),
         None => {
             let place = ForeignPlace::Library(&folder()?, &Library::look(&[]));
             library::import_foreign(&options.voice, &wishes, place, &mut tell)

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use coffre::audio_file::folder::AUDIO;
 use coffre::audio_file::{AudioReader, AudioSpec};
 use coffre::engine::profile::SourceProfile;
 use coffre::voice::package::Package;
@@ -122,11 +123,14 @@ fn audio(path: &Path, wants_json: bool) -> Result<(), CliError> {
             path.display()
         ));
     }
+    if let Some(remark) = reader.remark() {
+        output::complain(format_args!("coffre: {}: {remark}", path.display()));
+    }
     Ok(())
 }
 
 fn is_audio(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
     let extension = extension.as_ref().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| ["wav", "wave", "flac", "aif", "aiff"].contains(&extension))
+    extension.is_some_and(|extension| AUDIO.contains(&extension))
 }

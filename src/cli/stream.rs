@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use coffre::engine::stream::HostStream;
-use coffre::engine::{EngineError, HopParams};
+use coffre::engine::{Engine, EngineError, HopParams};
 
 /// Gains around the engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +37,11 @@ impl AlignedStream {
         stream.set_params(0, params);
         let skip = stream.latency_len();
         Self { stream, channels, gains, skip, dry: VecDeque::new(), mono: Vec::new(), wet: Vec::new() }
+    }
+
+    /// Gives the engine back.
+    pub fn into_engine(self) -> Box<dyn Engine> {
+        self.stream.into_engine()
     }
 
     /// Delay that is compensated, in samples of the file.

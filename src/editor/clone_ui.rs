@@ -140,7 +140,7 @@ fn choose_ui(
     panel: &mut ClonePanel,
     actions: &mut Vec<Action>,
 ) {
-    let lines = "Recordings of one person, alone: WAV, AIFF or FLAC, speech or singing.\n5 s give a coarse voice, 30 s a good \
+    let lines = "Recordings of one person, alone: any common audio file, speech or singing.\n5 s give a coarse voice, 30 s a good \
                  one, minutes the best. Choose files, or write the path of a file or folder:";
     let text = Rect::from_min_size(body.min, vec2(body.width(), 52.0));
     paint::block_in(ui, text, lines, theme::regular(12.5), theme::DIM);

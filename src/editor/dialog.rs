@@ -7,13 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use crate::audio_file::folder::AUDIO;
 use crate::clone::background::background;
 use crate::voice::import::RVC_EXTENSIONS;
 use crate::voice::library::{self, EXTENSION, ForeignPlace, ForeignStep, ForeignWishes, Imported, Library};
 use crate::voice::{Voice, VoiceError};
-
-/// Endings of recordings.
-const RECORDINGS: [&str; 5] = ["wav", "wave", "flac", "aif", "aiff"];
 
 /// What files are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +108,7 @@ pub struct StillOpen;
 fn pick(purpose: Purpose) -> Vec<PathBuf> {
     let dialog = rfd::FileDialog::new();
     let dialog = match purpose {
-        Purpose::Recordings => dialog.set_title("Recordings of one person").add_filter("Recordings", &RECORDINGS),
+        Purpose::Recordings => dialog.set_title("Recordings of one person").add_filter("Recordings", &AUDIO),
         Purpose::Voices => {
             let endings = [&[EXTENSION], &RVC_EXTENSIONS[..]].concat();
             dialog.set_title("Voice files").add_filter("Voices", &endings)

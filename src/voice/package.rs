@@ -348,66 +348,6 @@ impl PackageWriter {
     }
 }
 
-/// Writes a file so that a crash leaves either the old content or the new one.
-///
-/// What a killed process leaves behind ends in `.part`; the next write into the folder removes it after a day.
-///
-/// # Errors
-/// [`VoiceError::Unreadable`] with the system's words.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
-    let failed = |error: std::io::Error| VoiceError::Unreadable {
-        path: path.display().to_string(),
-        reason: format!("writing failed: {error}"),
-    };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = partial_file(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(failed)?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// A file that is to get its name once it is whole. What killed processes left in the folder goes.
-pub(super) fn partial_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    remove_stale_parts(folder);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // What any new file gets; the user's mask applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
-/// Lets new names in a folder reach the disk; systems that cannot open a folder do that on their own.
-pub(super) fn sync_folder(folder: &Path) {
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-}
-
-/// Names of files that are being written.
-const PARTIAL_PREFIX: &str = ".coffre-";
-const PARTIAL_SUFFIX: &str = ".part";
-
-/// Removes what killed processes left in a folder, once it is a day old.
-fn remove_stale_parts(folder: &Path) {
-    let is_partial = |name: &str| name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX);
-    for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_old = |data: std::fs::Metadata| {
-            data.modified().ok()?.elapsed().ok().filter(|age| *age > std::time::Duration::from_secs(86_400))
-        };
-        if item.file_name().to_str().is_some_and(is_partial) && item.metadata().ok().and_then(is_old).is_some() {
-            let _ = std::fs::remove_file(item.path());
-        }
-    }
-}
-
 /// Reads and validates the manifest of an archive of so many bytes.
 fn peek(reader: impl Read + Seek, len: u64) -> Result<Manifest, VoiceError> {
     let (mut archive, _) = open_archive(reader, len)?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::store::save_in;
 use super::{Imported, Library};
+use crate::new_file::{self, Existing};
 use crate::voice::import::{RVC_EXTENSIONS, import_rvc, index_beside};
-use crate::voice::package::write_atomically;
 use crate::voice::{Delivery, Manifest, Voice, VoiceError, VoiceId};
 
 /// What a person says about the voice; its own files do not say it.
@@ -26,8 +26,8 @@ pub struct ForeignWishes {
 pub enum ForeignPlace<'a> {
     /// Into a library folder, unless the library holds the same file already.
     Library(&'a Path, &'a Library),
-    /// Into this file, whatever was there.
-    File(&'a Path),
+    /// Into this file.
+    File(&'a Path, Existing),
 }
 
 /// What is being done.
@@ -93,8 +93,8 @@ pub fn import_foreign(
 
     tell(ForeignStep::Writing);
     let place = match place {
-        ForeignPlace::File(path) => {
-            write_atomically(path, &bytes)?;
+        ForeignPlace::File(path, existing) => {
+            new_file::write(path, &bytes, existing)?;
             Imported::New(path.to_owned())
         }
         ForeignPlace::Library(folder, library) => match library.holding(id, len as u64) {
@@ -142,7 +142,7 @@ mod tests {
         let unnamed = ForeignWishes { name: Some(String::new()), ..ForeignWishes::default() };
         let stranger = ForeignWishes { index: Some(checkpoint()), ..ForeignWishes::default() };
         for wishes in [unnamed, stranger] {
-            let place = ForeignPlace::File(&target);
+            let place = ForeignPlace::File(&target, Existing::Keep);
             assert!(import_foreign(&checkpoint(), &wishes, place, &mut |_| ()).is_err());
         }
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);

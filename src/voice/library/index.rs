@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::io::{Error, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::new_file::{self, Existing};
 use crate::voice::VoiceId;
 use crate::voice::file::{Stamp, open_regular};
-use crate::voice::package::write_atomically;
 
 /// Name of the file.
 const FILE: &str = "voices.index";
@@ -59,7 +59,7 @@ pub(super) fn save(path: &Path, ids: &Ids, is_gone: impl Fn(&Path) -> bool) -> R
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
     }
-    write_atomically(path, &to_bytes(&all)).map_err(|error| error.to_string())
+    new_file::write(path, &to_bytes(&all), Existing::Replace).map_err(|error| error.to_string())
 }
 
 /// The lines of a file. Those at the front are kept when there is no room for all.
