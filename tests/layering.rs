@@ -222,6 +222,25 @@ fn modules_name_only_what_the_arrows_allow() {
     assert_none(&wrong);
 }
 
+/// An engine is a file and a folder of its own; what several of them use stands beside them and knows none.
+#[test]
+fn engines_do_not_name_each_other_and_their_common_rooms_name_none() {
+    let engines = ["native", "rvc"];
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|source| source.path.starts_with("engine/")) {
+        let room = source.path["engine/".len()..].split('/').next().unwrap_or_default();
+        let room = room.strip_suffix(".rs").unwrap_or(room);
+        for root in ["crate::engine::", "super::"] {
+            let named = source.paths(root).into_iter().filter(|path| {
+                let first = path.split("::").find(|part| *part != "super").unwrap_or_default();
+                engines.contains(&first) && first != room
+            });
+            wrong.extend(named.map(|path| format!("{} names {path}", source.path)));
+        }
+    }
+    assert_none(&wrong);
+}
+
 #[test]
 fn the_command_line_shares_the_engine_and_not_the_plugin() {
     let allowed =
