@@ -318,7 +318,7 @@ impl Processor {
         let mut bad_samples = 0;
         for (index, place) in range.enumerate() {
             let mut frame = [0.0; MAX_CHANNELS];
-            for channel in 0..MAX_CHANNELS {
+            for (channel, heard) in frame.iter_mut().enumerate() {
                 // A second output channel without an input gets the first one's.
                 let source = channel.min(inputs - 1);
                 let mut sample = channels.get(source).map_or(0.0, |samples| samples[place]);
@@ -327,7 +327,7 @@ impl Processor {
                     sample = 0.0;
                 }
                 if channel < inputs {
-                    frame[channel] = sample;
+                    *heard = sample;
                     bad_samples += u64::from(is_bad);
                 }
                 self.dry_now[channel][index] = self.dry[channel].step(sample);
