@@ -13,6 +13,7 @@ use coffre::parameter::{self, Number};
 
 use super::force::Force;
 use super::rvc::RvcArgs;
+use super::same_file::is_same_file;
 use super::session::ModeOption;
 use super::stream::Gains;
 use super::{CliError, output};
@@ -230,21 +231,6 @@ fn gains(options: &Options) -> Gains {
     Gains { input: factor(options.input_gain), output: factor(options.output_gain), mix: options.mix / 100.0 }
 }
 
-/// Whether both names lead to one file.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let (Ok(one_meta), Ok(other_meta)) = (std::fs::metadata(one), std::fs::metadata(other)) else { return false };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        (one_meta.dev(), one_meta.ino()) == (other_meta.dev(), other_meta.ino())
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (one_meta, other_meta);
-        std::fs::canonicalize(one).ok() == std::fs::canonicalize(other).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,19 +267,5 @@ mod tests {
         let line = <Line as clap::Parser>::parse_from(["", "in.wav", "-o", "out.wav", "--voice", "none"]);
         assert_eq!(params(&line.options), HopParams::default());
         assert_eq!(gains(&line.options), Gains { input: 1.0, output: 1.0, mix: 1.0 });
-    }
-
-    #[test]
-    fn a_file_is_the_same_by_any_name() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (one, other) = (dir.path().join("a.wav"), dir.path().join("b.wav"));
-        std::fs::write(&one, b"x").expect("written");
-        assert!(!is_same_file(&one, &other));
-        std::fs::hard_link(&one, &other).expect("linked");
-        assert!(is_same_file(&one, &other));
-        assert!(is_same_file(
-            &one,
-            &dir.path().join("../").join(dir.path().file_name().expect("a name")).join("a.wav")
-        ));
     }
 }
