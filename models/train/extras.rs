@@ -61,7 +61,12 @@ pub fn add(sources: &Sources<'_>) -> Result<()> {
             portrait: Some(Portrait::new(portrait)?),
             ..Extras::read(&Package::open(&bytes)?)?
         };
-        let bytes = Voice::write_with(voice.manifest().clone(), &voice.parts(), extras, None)?;
+        let bytes = Voice::write_with(
+            voice.manifest().clone(),
+            voice.native().context("a voice of the native engine")?,
+            extras,
+            None,
+        )?;
         new_file::write(&path, &bytes, Existing::Replace)?;
         println!("{}: {} bytes with preview and picture", voice.name(), bytes.len());
     }

@@ -6,8 +6,8 @@
 
 use anyhow::{Context as _, Result};
 use coffre::clone::{CloneOptions, FeatureFrame, NoiseFloor, voice_from_features};
+use coffre::engine::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use coffre::engine::content::ContentEncoder;
-use coffre::engine::native::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use coffre::engine::profile::SpeakerStatistics;
 use coffre::new_file::{self, Existing};
 use coffre::voice::manifest::{Consent, ConsentGround};

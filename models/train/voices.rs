@@ -21,13 +21,13 @@ use coffre::clone::{
     AnalysedFrame, CloneOptions, FeatureExtractor, FeatureFrame, NoiseFloor, encode, voice_from_features,
 };
 use coffre::engine::Mode;
+use coffre::engine::bands::ENV_BANDS;
 use coffre::engine::content::{ContentEncoder, MEL_BANDS};
-use coffre::engine::native::bands::ENV_BANDS;
 use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
 use coffre::new_file::{self, Existing};
 use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};
-use coffre::voice::{Bank, BankFrame, MeanShapes, Voice, VoiceParts};
+use coffre::voice::{Bank, BankFrame, MeanShapes, NativeVoice, Voice};
 
 use invented::INVENTED;
 
@@ -312,7 +312,8 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
         ..CloneOptions::default()
     };
     let voice = Voice::from_bytes(&voice_from_features(&mut takes, encoder.space(), &voice_options)?)?;
-    let parts = VoiceParts { absolute_share: ABSOLUTE_SHARE, ..voice.parts() };
+    let body = voice.native().context("a voice of the native engine")?;
+    let parts = NativeVoice { absolute_share: ABSOLUTE_SHARE, ..NativeVoice::clone(body) };
     let bytes = Voice::write(voice.manifest().clone(), &parts)?;
     let path = options.models.join("voices").join(format!("{}.coffre", target.file));
     new_file::write(&path, &bytes, Existing::Replace)?;

@@ -338,8 +338,10 @@ fn open_container(source: Box<dyn MediaSource>) -> Result<Opened, Refusal> {
     let options = (FormatOptions::default(), MetadataOptions::default());
     let format = symphonia::default::get_probe().probe(&Hint::new(), stream, options.0, options.1);
     let format = format.map_err(|error| match error {
-        Error::IoError(error) if error.kind() != ErrorKind::UnexpectedEof => Refusal::System(error),
-        Error::IoError(_) => content("it ends within its header"),
+        Error::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => content("it ends within its header"),
+        // A place that no file has.
+        Error::IoError(error) if error.kind() == ErrorKind::InvalidInput => content("its header makes no sense"),
+        Error::IoError(error) => Refusal::System(error),
         Error::DecodeError(_) => content("its header makes no sense"),
         _ => content(unknown),
     })?;
@@ -395,7 +397,9 @@ fn stored_as(parameters: &AudioCodecParameters) -> SampleFormat {
         [id::CODEC_ID_PCM_F32LE, id::CODEC_ID_PCM_F32BE, id::CODEC_ID_PCM_F64LE, id::CODEC_ID_PCM_F64BE];
     // 8 bits stored are worth more, and cannot be written.
     const COMPANDED: [AudioCodecId; 2] = [id::CODEC_ID_PCM_ALAW, id::CODEC_ID_PCM_MULAW];
-    let bits = parameters.bits_per_sample.or(parameters.bits_per_coded_sample).unwrap_or(16);
+    let bits = parameters.bits_per_sample.or(parameters.bits_per_coded_sample).filter(|&bits| bits > 0);
+    // ALAC says it in a place of its own; 24 hold all that there is but 32.
+    let bits = bits.unwrap_or(if parameters.codec == id::CODEC_ID_ALAC { 24 } else { 16 });
     if FLOATS.contains(&parameters.codec) {
         SampleFormat::Float
     } else if COMPANDED.contains(&parameters.codec) {

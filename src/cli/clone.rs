@@ -169,7 +169,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "output": made.as_ref().map(|(path, ..)| output::path(path)),
             "id": made.as_ref().map(|(_, voice, _)| voice.id().to_string()),
             "bytes": made.as_ref().map(|(.., bytes)| bytes),
-            "bank_frames": made.as_ref().map(|(_, voice, _)| voice.bank().len()),
+            "bank_frames": made.as_ref().map(|(_, voice, _)| voice.native().map_or(0, |body| body.bank.len())),
             "improved": improved.as_ref().map(|improved| output::path(&improved.path)),
             "consent": made.as_ref().map(|(_, voice, _)| voice.manifest().consent.clone()),
         }));

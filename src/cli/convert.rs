@@ -7,6 +7,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+use coffre::dsp::downmix::Choice;
 use coffre::engine::{HopParams, RegisterMode};
 use coffre::parameter::{self, Number};
 
@@ -77,6 +78,9 @@ pub struct Options {
     /// Block size in samples, as in a host; the result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     block: u32,
+    /// Which channels of a file with several are converted
+    #[arg(long, value_enum, default_value = "sum")]
+    channels: Channels,
     /// Read the singer's profile from a file instead of learning it from the input
     #[arg(long, value_name = "FILE", conflicts_with = "no_profile")]
     profile: Option<PathBuf>,
@@ -103,6 +107,27 @@ pub struct Options {
     /// Show neither progress nor report
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
+}
+
+/// [`Choice`] as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Channels {
+    /// The mean of those that carry something; the loudest where they cancel each other
+    Sum,
+    /// The first alone
+    Left,
+    /// The second alone
+    Right,
+}
+
+impl Channels {
+    fn choice(self) -> Choice {
+        match self {
+            Self::Sum => Choice::Sum,
+            Self::Left => Choice::One(0),
+            Self::Right => Choice::One(1),
+        }
+    }
 }
 
 /// What stands for standard input and output.

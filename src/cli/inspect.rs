@@ -90,7 +90,7 @@ fn voice_report(voice: &Voice, wants_json: bool) {
         "id": voice.id().to_string(),
         "name": voice.name(),
         "median_f0_hz": voice.manifest().register_hz(),
-        "bank_frames": voice.bank().len(),
+        "bank_frames": voice.native().map_or(0, |body| body.bank.len()),
         "origin_unknown": voice.manifest().consent.is_none(),
         "signature": voice.signature().key(),
         "manifest": manifest,

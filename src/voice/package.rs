@@ -234,12 +234,39 @@ impl Package {
         if shape != expected {
             return Err(shape_error(path, format!("{shape:?}"), format!("{expected:?}")));
         }
-        let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
-        // NaN is contained in no range.
-        match values.iter().position(|value| !range.contains(value)) {
-            Some(position) => Err(VoiceError::Value { member: path.to_owned(), position }),
-            None => Ok(values),
+        floats(path, data, range)
+    }
+
+    /// A matrix of floats, row-major, with 1 to `max_side` rows and columns, each number finite and within `range`. Also
+    /// gives rows and columns.
+    ///
+    /// # Errors
+    /// As [`Package::f32_array`].
+    pub fn f32_matrix(
+        &self,
+        path: &str,
+        max_side: usize,
+        range: std::ops::RangeInclusive<f32>,
+    ) -> Result<([usize; 2], Vec<f32>), VoiceError> {
+        let (shape, data) = self.member(path, ElementType::F32)?;
+        let sides = match shape {
+            [rows, columns] => [*rows as usize, *columns as usize],
+            _ => [0; 2],
+        };
+        if !sides.iter().all(|side| (1..=max_side).contains(side)) {
+            return Err(shape_error(path, format!("{shape:?}"), format!("[1..={max_side}, 1..={max_side}]")));
         }
+        Ok((sides, floats(path, data, range)?))
+    }
+}
+
+/// The floats of a member.
+fn floats(path: &str, data: &[u8], range: std::ops::RangeInclusive<f32>) -> Result<Vec<f32>, VoiceError> {
+    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
+    // NaN is contained in no range.
+    match values.iter().position(|value| !range.contains(value)) {
+        Some(position) => Err(VoiceError::Value { member: path.to_owned(), position }),
+        None => Ok(values),
     }
 }
 

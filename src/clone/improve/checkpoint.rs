@@ -105,7 +105,7 @@ impl Improvement {
             };
             adapting.resume(usize::from(*turns), sums);
         }
-        self.alignment.resume(self.voice.bank(), round, map);
+        self.alignment.resume(&self.target.body().bank, round, map);
         true
     }
 }

@@ -31,15 +31,8 @@ pub fn save(name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
 /// # Errors
 /// As [`save`].
 pub fn save_in(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
-    save_as(folder, &stem(name), bytes)
-}
-
-/// As [`save_in`], with a file name (without its ending) of the caller's.
-///
-/// # Errors
-/// As [`save`].
-pub fn save_as(folder: &Path, stem: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
     make_folder(folder)?;
+    let stem = &stem(name);
     let failed = |error: std::io::Error| WriteError::new(&folder.join(stem), &error);
     let mut file = part_in(folder).map_err(failed)?;
     let _begun = Begun::note(file.path());
