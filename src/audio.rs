@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::bridge::link::AudioEnd;
 use crate::bridge::{PreviewEnd, RunState, Telemetry};
+use crate::dsp::downmix::{Choice, DownMix};
 use crate::engine::HopParams;
 
 use clock::{Clock, Habits, Need};
@@ -133,6 +134,7 @@ pub struct Processor {
     hop_len: usize,
     /// Length of the gap so far.
     late_len: usize,
+    down: DownMix,
     mono: Vec<f32>,
     converted: Vec<f32>,
     presence: Vec<Presence>,
@@ -170,6 +172,7 @@ impl Processor {
             is_fresh: true,
             hop_len: (host_rate as usize / 100).max(1),
             late_len: 0,
+            down: DownMix::new(MAX_CHANNELS, Choice::Sum),
             mono: buffer(),
             converted: buffer(),
             presence: vec![Presence::Missing; block_len],
@@ -191,6 +194,7 @@ impl Processor {
     /// Forgets all audio. Does not allocate. [audio-thread]
     pub fn reset(&mut self) {
         self.wet.reset();
+        self.down.reset();
         self.clock.reset();
         for channel in 0..MAX_CHANNELS {
             self.dry[channel].fill(0.0);
@@ -310,11 +314,10 @@ impl Processor {
     /// Cleans the input, keeps it for the dry path and mixes it down for the engine.
     fn take_input(&mut self, channels: &mut [&mut [f32]], input_count: usize, range: std::ops::Range<usize>) {
         let inputs = input_count.clamp(1, channels.len().clamp(1, MAX_CHANNELS));
-        let share = 1.0 / inputs as f32;
         let mut bad_samples = 0;
         for (index, place) in range.enumerate() {
-            let mut sum = 0.0;
-            for channel in 0..MAX_CHANNELS {
+            let mut frame = [0.0; MAX_CHANNELS];
+            for (channel, heard) in frame.iter_mut().enumerate() {
                 // A second output channel without an input gets the first one's.
                 let source = channel.min(inputs - 1);
                 let mut sample = channels.get(source).map_or(0.0, |samples| samples[place]);
@@ -323,14 +326,15 @@ impl Processor {
                     sample = 0.0;
                 }
                 if channel < inputs {
-                    sum += sample;
+                    *heard = sample;
                     bad_samples += u64::from(is_bad);
                 }
                 self.dry_now[channel][index] = self.dry[channel].step(sample);
             }
             // The dry path keeps the sample as it is and gets its gain when it is heard.
             let (gain, gain_heard) = self.input_gain.step();
-            self.mono[index] = sum * share * gain;
+            let heard = if inputs == MAX_CHANNELS { self.down.step(&frame) } else { frame[0] };
+            self.mono[index] = heard * gain;
             self.gain_now[index] = gain_heard;
             self.input_meter.step(self.mono[index]);
         }

@@ -1,17 +1,25 @@
-//! Audio files: WAV and FLAC in, WAV and FLAC out, block by block.
+//! Audio files: what people have in, WAV and FLAC out, block by block.
 //!
 //! For the command line and for building voices, on their own threads. Memory use is bounded, whatever a file claims. Does
 //! not know what the samples are for.
 
 mod error;
 mod flac;
+pub mod folder;
+mod kinds;
+mod opus;
+mod raw;
 mod read;
+mod sun;
+mod wav;
+mod wave;
 mod write;
 
 pub use error::AudioFileError;
 pub use flac::flac_from_samples;
 pub use read::{AudioReader, mono_from_bytes, read_mono};
-pub use write::AudioWriter;
+pub use wave::Chunk;
+pub use write::{AudioWriter, Extras};
 
 /// How a file stores one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

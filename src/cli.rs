@@ -7,6 +7,7 @@ mod consent;
 mod convert;
 mod doctor;
 mod error;
+mod force;
 mod import;
 mod improve;
 mod inspect;
@@ -14,6 +15,7 @@ mod measure;
 mod models;
 mod output;
 mod rvc;
+mod same_file;
 mod session;
 mod signal;
 mod stream;
@@ -23,7 +25,7 @@ mod voices;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use coffre::settings;
+use coffre::{new_file, settings};
 
 pub use error::CliError;
 
@@ -36,11 +38,14 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something unexpected, 2 wrong usage, 3 the input file, 4 the voice or \
-                          profile, 5 ONNX Runtime or a graph, 6 the output file.";
+                          profile, 5 ONNX Runtime or a graph, 6 the output file, 130 stopped by Ctrl-C.";
+
+/// Exit code after Ctrl-C: 128 and the number of the signal, as shells have it.
+const INTERRUPTED: i32 = 130;
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Convert a WAV or FLAC file
+    /// Convert audio files
     Convert(convert::Options),
     /// Make a voice from recordings, in seconds
     Clone(Box<clone::Options>),
@@ -72,6 +77,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // A program without the handler works too, and leaves its parts behind.
+    let _ = ctrlc::set_handler(|| {
+        new_file::remove_begun();
+        std::process::exit(INTERRUPTED);
+    });
     // What was chosen on this computer; `doctor` says what is wrong with it.
     settings::applied();
     let result = match cli.command {

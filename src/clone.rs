@@ -21,7 +21,7 @@ use crate::engine::content::ContentEncoder;
 use crate::engine::profile::SpeakerStatistics;
 use crate::onnx::GraphError;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
-use crate::voice::{Bank, BankFrame, Consent, Kind, Manifest, Portrait, Signer, Voice, VoiceError, VoiceParts};
+use crate::voice::{Bank, BankFrame, Consent, Kind, Manifest, NativeVoice, Portrait, Signer, Voice, VoiceError};
 
 pub use check::{Check, Finding, Grade};
 pub use cloner::{Analysed, Cloner};
@@ -140,7 +140,7 @@ fn voice_parts(
     takes: &mut [Vec<FeatureFrame>],
     content_space: &str,
     options: &CloneOptions,
-) -> Result<(Manifest, VoiceParts), CloneError> {
+) -> Result<(Manifest, NativeVoice), CloneError> {
     if let Some(floor) = NoiseFloor::estimate(takes) {
         takes.iter_mut().flatten().for_each(|frame| floor.remove(frame));
     }
@@ -186,7 +186,7 @@ fn voice_parts(
         improved_from: None,
         members: Vec::new(),
     };
-    Ok((manifest, VoiceParts { bank, shapes, restoration, absolute_share: 0.0, adaptation: None }))
+    Ok((manifest, NativeVoice { bank, shapes, restoration, absolute_share: 0.0, adaptation: None }))
 }
 
 #[cfg(test)]
@@ -231,7 +231,7 @@ mod tests {
         };
         let bank = Bank::quantise(&(0..count).map(frame).collect::<Vec<_>>());
         let bare = Voice::from_bytes(&bare_voice()).expect("readable");
-        let parts = VoiceParts { bank, ..bare.parts() };
+        let parts = NativeVoice { bank, ..NativeVoice::clone(bare.native().expect("of the native engine")) };
         let content_space = population.content_space.clone();
         let manifest = Manifest { name: "Spoken".into(), content_space, ..bare.manifest().clone() };
         Voice::write(manifest, &parts).expect("a voice")
@@ -258,8 +258,8 @@ mod tests {
         let voice = Voice::from_bytes(&bytes).expect("readable");
         assert!((voice.median_f0_hz() / 210.0).log2().abs() * 12.0 < 0.3, "{}", voice.median_f0_hz());
         assert!(voice.manifest().voiced_seconds > 4.0);
-        let shape = &voice.shapes().voiced;
-        let band = |hz: f32| crate::engine::native::bands::band_from_hz(hz).round() as usize;
+        let shape = &voice.native().expect("of the native engine").shapes.voiced;
+        let band = |hz: f32| crate::engine::bands::band_from_hz(hz).round() as usize;
         assert!(shape[band(600.0)] > shape[band(1_100.0)] + 2.0, "the first formant stands out");
         assert!(shape[band(1_700.0)] > shape[band(1_100.0)] + 1.0, "the second formant stands out");
     }

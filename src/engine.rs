@@ -4,14 +4,19 @@
 //! host or file.
 
 pub mod analysis;
+pub mod bands;
 pub mod content;
+pub mod envelope;
 pub mod f0;
+pub mod gate;
+pub mod history;
 pub mod latency;
 pub mod level;
 pub mod loudness;
 pub mod mel;
 pub mod native;
 pub mod profile;
+pub mod register;
 pub mod resample;
 pub mod retrieval;
 pub mod rvc;
@@ -112,7 +117,7 @@ impl From<Mode> for Setup {
 #[derive(Clone, Debug)]
 pub enum Prepared {
     /// For the native engine.
-    Native(Arc<crate::voice::Voice>),
+    Native(native::target::Target),
     /// For the engine of RVC voices.
     Rvc(Arc<rvc::loaded::Loaded>),
 }
@@ -258,6 +263,18 @@ pub trait Engine: Send {
     /// # Errors
     /// [`EngineError`] when a graph failed; `output` then holds silence and the engine can go on.
     fn process_hop(&mut self, params: &HopParams, input: &[f32], output: &mut [f32]) -> Result<HopReport, EngineError>;
+}
+
+/// Samples of the input beyond this are clipped: 18 dB over full scale, so that no sum can overflow.
+const MAX_INPUT: f32 = 8.0;
+
+/// A hop of input as engines take it: what is no number is silence, and nothing is louder than [`MAX_INPUT`].
+fn clean_hop(input: &[f32]) -> [f32; HOP_LEN] {
+    let mut clean = [0.0; HOP_LEN];
+    for (clean, sample) in clean.iter_mut().zip(input) {
+        *clean = if sample.is_finite() { sample.clamp(-MAX_INPUT, MAX_INPUT) } else { 0.0 };
+    }
+    clean
 }
 
 /// Passes audio through unchanged, with a chosen latency: the yardstick of the latency tests.

@@ -17,7 +17,8 @@
 //!
 //! The native engine ([`engine::native`]) cuts the singer's own pitch periods, re-spaces them to the wanted pitch and
 //! filters them by the difference between what two retrieval banks say for the content of a frame: the target's and the
-//! singer's. Content features come from one small graph, run frame by frame with explicit state.
+//! singer's. Content features come from one small graph, run frame by frame with explicit state. Further networks are
+//! [stages](engine::native::stage): some change what the banks say, some the sound; `engine::native::stages` lists them.
 //!
 //! RVC voices have an engine of their own ([`engine::rvc`]) with another delay. An instance runs one engine at a time. At
 //! activation the voice in the chosen slot decides which one, like the latency mode. While it runs, `voice` can move among
@@ -32,13 +33,14 @@
 //! | [`audio`] | the audio thread's half: positions, dry delay, mix, declick, host clocks, meters, previews | audio |
 //! | [`bridge`] | everything that crosses threads: rings and epochs, session, telemetry | all |
 //! | [`worker`] | the inference thread and its loader | worker, loader |
-//! | [`engine`] | trait `Engine`, analysis, F0, retrieval, profile, latency, resampling, the native engine | caller's |
+//! | [`engine`] | trait `Engine`, what engines share (analysis, F0, envelope, register, gate, retrieval, profile, latency, resampling), and the engines themselves: [`engine::native`], [`engine::rvc`] | caller's |
 //! | [`dsp`] | transforms, windows, decimation | caller's |
 //! | [`onnx`] | the only module that names `ort`: loading, sessions, watchdog | worker, loader |
 //! | [`loading`] | opens the graphs that a voice needs besides its file | loader, command line |
 //! | [`voice`] | voice files and the library | loader, main |
 //! | [`clone`](mod@clone) | recordings in, voice file out | background |
 //! | [`parameter`] | the table of parameters: ids, ranges, words | any |
+//! | [`new_file`] | files that are written whole or not at all | any but audio |
 //! | [`settings`] | what belongs to the computer: the device of RVC voices | loader, command line |
 //! | [`audio_file`] | WAV, AIFF, FLAC | command line, background |
 //! | `params`, `plugin`, `editor`, `standalone` | the only modules that name the plugin framework | host's |
@@ -67,6 +69,7 @@ pub mod dsp;
 pub mod editor;
 pub mod engine;
 pub mod loading;
+pub mod new_file;
 pub mod onnx;
 pub mod parameter;
 #[cfg(feature = "plugin")]

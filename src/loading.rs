@@ -11,13 +11,14 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Prepared;
+use crate::engine::native::target::Target;
 use crate::engine::rvc::contentvec::{self, ContentVec};
 use crate::engine::rvc::geometry::Geometry;
 use crate::engine::rvc::loaded::{self, Loaded};
 use crate::engine::rvc::rmvpe::{self, Rmvpe};
 use crate::onnx::{Graph, GraphError, Runtime, Settings};
 use crate::voice::import::read_file;
-use crate::voice::{Voice, foundation};
+use crate::voice::{Voice, VoiceBody, foundation};
 
 /// Why a voice cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +73,10 @@ impl Graphs {
         speaker: usize,
         is_played_at_once: bool,
     ) -> Result<Prepared, VoiceProblem> {
-        let Some(parts) = voice.rvc() else { return Ok(Prepared::Native(voice)) };
-        let features = parts.features();
+        let features = match voice.body() {
+            VoiceBody::Native(body) => return Ok(Prepared::Native(Target::new(&voice, body))),
+            VoiceBody::Rvc(body) => body.features(),
+        };
         let refused = |error: GraphError| VoiceProblem::Refused(error.to_string());
         let runtime = Runtime::get().map_err(|error| VoiceProblem::Refused(error.to_string()))?;
         let foundations =

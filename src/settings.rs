@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::new_file::{self, Existing};
 use crate::onnx::device::{self, Device};
-use crate::voice::package::write_atomically;
 
 /// Name of the file.
 const FILE: &str = "settings.json";
@@ -123,7 +123,7 @@ pub fn store_device(path: &Path, device: Device) -> Result<(), String> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| said(error.to_string()))?;
     }
-    write_atomically(path, &bytes).map_err(|error| said(error.to_string()))
+    new_file::write(path, &bytes, Existing::Replace).map_err(|error| said(error.to_string()))
 }
 
 fn unusable(path: &Path, reason: &str) -> String {

@@ -11,6 +11,7 @@ pub mod foundation;
 pub mod import;
 pub mod library;
 pub mod manifest;
+pub mod native;
 pub mod package;
 pub mod rvc;
 pub mod signature;
@@ -19,6 +20,7 @@ pub mod tensors;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -28,7 +30,9 @@ pub use error::VoiceError;
 pub use extras::{Extras, Portrait};
 pub use library::{Library, Origin, VoiceEntry};
 pub use manifest::{Consent, ConsentGround, Delivery, Kind, Manifest};
+pub use native::{MeanShapes, NativeVoice, Restoration};
 pub use package::Package;
+pub use rvc::RvcVoice;
 pub use signature::{Signature, Signer};
 
 use package::PackageWriter;
@@ -79,63 +83,24 @@ impl FromStr for VoiceId {
     }
 }
 
-/// Average spectral shapes of a speaker, natural-log power per band relative to the frame's loudness.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MeanShapes {
-    /// Over active voiced frames.
-    pub voiced: [f32; SHAPE_BANDS],
-    /// Over active unvoiced frames.
-    pub unvoiced: [f32; SHAPE_BANDS],
-}
-
-/// Variance that retrieval loses, and the factors that restore it.
-///
-/// The mean of neighbours is smoother than speech. `ratio` is the per-band standard deviation of the speaker's own
-/// frames over that of smoothed retrieved ones, measured when the voice was built by asking every recording of the
-/// bank without its own frames; in `1.0..=1.7`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Restoration {
-    /// Mean of the retrieved shapes, around which the ratio acts: voiced, unvoiced.
-    pub mean: [[f32; SHAPE_BANDS]; 2],
-    /// Factor on the deviation from the mean: voiced, unvoiced.
-    pub ratio: [[f32; SHAPE_BANDS]; 2],
-}
-
-/// An opened voice.
+/// An opened voice: what every voice has, and what its engine needs.
 #[derive(Debug)]
 pub struct Voice {
     id: VoiceId,
     manifest: Manifest,
     signature: Signature,
-    bank: Bank,
-    shapes: MeanShapes,
-    restoration: Restoration,
-    absolute_share: f32,
-    adaptation: Option<Adaptation>,
-    /// What the RVC engine needs; such a voice has nothing of the above.
-    rvc: Option<rvc::RvcVoice>,
+    body: VoiceBody,
 }
 
-/// What is needed to write a voice file besides its manifest.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VoiceParts {
-    /// Keys and shapes.
-    pub bank: Bank,
-    /// Mean shapes.
-    pub shapes: MeanShapes,
-    /// Variance restoration.
-    pub restoration: Restoration,
-    /// See [`Voice::absolute_share`].
-    pub absolute_share: f32,
-    /// See [`Voice::adaptation`].
-    pub adaptation: Option<Adaptation>,
+/// What the engine of a voice needs, shared so that the engine can hold it beside the voice. A third kind joins here, with
+/// a module of its own.
+#[derive(Clone, Debug)]
+pub enum VoiceBody {
+    /// For the native engine.
+    Native(Arc<NativeVoice>),
+    /// For the RVC engine.
+    Rvc(Arc<RvcVoice>),
 }
-
-/// Member with the share of the absolute map; optional.
-const ABSOLUTE_PATH: &str = "stats/absolute_share";
-
-/// Largest share of the absolute map that a file may ask for.
-pub const MAX_ABSOLUTE_SHARE: f32 = 0.5;
 
 impl Voice {
     /// Opens a voice file.
@@ -153,39 +118,19 @@ impl Voice {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, VoiceError> {
         let mut package = Package::open(bytes)?;
         expect_kind(&package.manifest, Kind::Voice)?;
-        if package.manifest.engine == manifest::ENGINE_RVC {
-            let voice = rvc::RvcVoice::read(&mut package)?;
-            return Ok(Self::from_rvc(package.id, package.manifest, voice));
-        }
-        let bank = Bank::read(&package)?;
-        let shapes = read_mean_shapes(&package)?;
-        let mean = package.f32_array("stats/retrieved_mean", &[2, 86], -100.0..=100.0)?;
-        let ratio = package.f32_array("stats/variance_ratio", &[2, 86], 0.5..=4.0)?;
-        let restoration = Restoration { mean: two_rows(&mean), ratio: two_rows(&ratio) };
-        let absolute_share = match package.has(ABSOLUTE_PATH) {
-            true => package.f32_array(ABSOLUTE_PATH, &[1], 0.0..=MAX_ABSOLUTE_SHARE)?[0],
-            false => 0.0,
+        let body = match package.manifest.engine.as_str() {
+            manifest::ENGINE_RVC => VoiceBody::Rvc(Arc::new(RvcVoice::read(&mut package)?)),
+            // Others are refused with the manifest.
+            _ => VoiceBody::Native(Arc::new(NativeVoice::read(&package)?)),
         };
-        let adaptation = Adaptation::read(&package)?;
         let Package { id, manifest, signature, .. } = package;
-        Ok(Self { id, manifest, signature, bank, shapes, restoration, absolute_share, adaptation, rvc: None })
+        Ok(Self { id, manifest, signature, body })
     }
 
     /// A voice of the RVC engine that is not in a file yet, as when a checkpoint is used directly. `id` is the hash of
     /// what it was read from.
-    pub fn from_rvc(id: VoiceId, manifest: Manifest, voice: rvc::RvcVoice) -> Self {
-        let flat = [0.0; SHAPE_BANDS];
-        Self {
-            id,
-            manifest,
-            signature: Signature::Unsigned,
-            bank: Bank::default(),
-            shapes: MeanShapes { voiced: flat, unvoiced: flat },
-            restoration: Restoration { mean: [flat; 2], ratio: [[1.0; SHAPE_BANDS]; 2] },
-            absolute_share: 0.0,
-            adaptation: None,
-            rvc: Some(voice),
-        }
+    pub fn from_rvc(id: VoiceId, manifest: Manifest, voice: RvcVoice) -> Self {
+        Self { id, manifest, signature: Signature::Unsigned, body: VoiceBody::Rvc(Arc::new(voice)) }
     }
 
     /// Writes a voice file of the RVC engine.
@@ -193,7 +138,7 @@ impl Voice {
     /// # Errors
     /// [`VoiceError::Manifest`] when the manifest is not valid, [`VoiceError::Foreign`] when index and generator do not
     /// belong together.
-    pub fn write_rvc(manifest: Manifest, voice: &rvc::RvcVoice) -> Result<Vec<u8>, VoiceError> {
+    pub fn write_rvc(manifest: Manifest, voice: &RvcVoice) -> Result<Vec<u8>, VoiceError> {
         voice.validate()?;
         let engine = manifest::ENGINE_RVC.to_owned();
         let mut writer = PackageWriter::new(Manifest { kind: Kind::Voice, engine, ..manifest });
@@ -205,8 +150,8 @@ impl Voice {
     ///
     /// # Errors
     /// [`VoiceError::Manifest`] when the manifest is not valid.
-    pub fn write(manifest: Manifest, parts: &VoiceParts) -> Result<Vec<u8>, VoiceError> {
-        Self::write_with(manifest, parts, Extras::default(), None)
+    pub fn write(manifest: Manifest, body: &NativeVoice) -> Result<Vec<u8>, VoiceError> {
+        Self::write_with(manifest, body, Extras::default(), None)
     }
 
     /// Writes a voice file with extras, signed when there is a signer.
@@ -215,21 +160,12 @@ impl Voice {
     /// [`VoiceError::Manifest`] when the manifest is not valid.
     pub fn write_with(
         manifest: Manifest,
-        parts: &VoiceParts,
+        body: &NativeVoice,
         extras: Extras,
         signer: Option<&Signer>,
     ) -> Result<Vec<u8>, VoiceError> {
         let mut writer = PackageWriter::new(Manifest { kind: Kind::Voice, ..manifest });
-        parts.bank.write(&mut writer);
-        write_mean_shapes(&parts.shapes, &mut writer);
-        writer.push_f32("stats/retrieved_mean", &[2, SHAPE_BANDS], parts.restoration.mean.as_flattened());
-        writer.push_f32("stats/variance_ratio", &[2, SHAPE_BANDS], parts.restoration.ratio.as_flattened());
-        if parts.absolute_share > 0.0 {
-            writer.push_f32(ABSOLUTE_PATH, &[1], &[parts.absolute_share]);
-        }
-        if let Some(adaptation) = &parts.adaptation {
-            adaptation.write(&mut writer);
-        }
+        body.write(&mut writer);
         extras.write(&mut writer);
         writer.finish_signed(signer)
     }
@@ -264,53 +200,32 @@ impl Voice {
         self.manifest.bandwidth_hz
     }
 
-    /// Keys and shapes; empty in a voice that only has average shapes.
-    pub fn bank(&self) -> &Bank {
-        &self.bank
+    /// What its engine needs.
+    pub fn body(&self) -> &VoiceBody {
+        &self.body
     }
 
-    /// Average shapes.
-    pub fn shapes(&self) -> &MeanShapes {
-        &self.shapes
-    }
-
-    /// Variance restoration for absolute retrieval.
-    pub fn restoration(&self) -> &Restoration {
-        &self.restoration
-    }
-
-    /// Share of the absolute map at the default likeness, in `0.0..=`[`MAX_ABSOLUTE_SHARE`]: the rest is the differential
-    /// map. 0 unless the voice was improved.
-    pub fn absolute_share(&self) -> f32 {
-        self.absolute_share
-    }
-
-    /// The refiner's adaptation to this voice, for mix mode; clones have one unless their recordings were short.
-    pub fn adaptation(&self) -> Option<&Adaptation> {
-        self.adaptation.as_ref()
-    }
-
-    /// What is needed to write the file again.
-    pub fn parts(&self) -> VoiceParts {
-        VoiceParts {
-            bank: self.bank.clone(),
-            shapes: self.shapes.clone(),
-            restoration: self.restoration.clone(),
-            absolute_share: self.absolute_share,
-            adaptation: self.adaptation.clone(),
+    /// What the native engine needs; `None` for a voice of another one.
+    pub fn native(&self) -> Option<&Arc<NativeVoice>> {
+        match &self.body {
+            VoiceBody::Native(body) => Some(body),
+            VoiceBody::Rvc(_) => None,
         }
     }
 
-    /// What the RVC engine needs; `None` for a voice of the native engine.
-    pub fn rvc(&self) -> Option<&rvc::RvcVoice> {
-        self.rvc.as_ref()
+    /// What the RVC engine needs; `None` for a voice of another one.
+    pub fn rvc(&self) -> Option<&Arc<RvcVoice>> {
+        match &self.body {
+            VoiceBody::Rvc(body) => Some(body),
+            VoiceBody::Native(_) => None,
+        }
     }
 
     /// Several lines in plain words, for `coffre inspect`.
     pub fn describe(&self) -> String {
-        match &self.rvc {
-            Some(voice) => describe_rvc(&self.id, &self.manifest, voice),
-            None => describe(&self.id, &self.manifest, self.bank.len(), self.signature),
+        match &self.body {
+            VoiceBody::Rvc(body) => describe_rvc(&self.id, &self.manifest, body),
+            VoiceBody::Native(body) => describe(&self.id, &self.manifest, body.bank.len(), self.signature),
         }
     }
 }
@@ -363,7 +278,7 @@ fn describe(id: &VoiceId, manifest: &Manifest, bank_frames: usize, signature: Si
 }
 
 /// Several lines in plain words about a voice of the RVC engine.
-fn describe_rvc(id: &VoiceId, manifest: &Manifest, voice: &rvc::RvcVoice) -> String {
+fn describe_rvc(id: &VoiceId, manifest: &Manifest, voice: &RvcVoice) -> String {
     let mut lines = vec![
         format!("{} (voice)", manifest.name),
         format!("  id           {id}"),
@@ -389,21 +304,4 @@ pub(crate) fn expect_kind(manifest: &Manifest, kind: Kind) -> Result<(), VoiceEr
         return Ok(());
     }
     Err(VoiceError::WrongKind { found: manifest.kind.as_str().to_owned(), expected: kind.as_str() })
-}
-
-/// Reads the member `stats/shapes`.
-pub(crate) fn read_mean_shapes(package: &Package) -> Result<MeanShapes, VoiceError> {
-    let [voiced, unvoiced] = two_rows(&package.f32_array("stats/shapes", &[2, 86], -100.0..=100.0)?);
-    Ok(MeanShapes { voiced, unvoiced })
-}
-
-/// Writes the member `stats/shapes`.
-pub(crate) fn write_mean_shapes(shapes: &MeanShapes, writer: &mut PackageWriter) {
-    let rows = [shapes.voiced, shapes.unvoiced];
-    writer.push_f32("stats/shapes", &[2, SHAPE_BANDS], rows.as_flattened());
-}
-
-/// Splits `[2, SHAPE_BANDS]`; the length was checked with the member's shape.
-fn two_rows(values: &[f32]) -> [[f32; SHAPE_BANDS]; 2] {
-    std::array::from_fn(|row| std::array::from_fn(|band| values[row * SHAPE_BANDS + band]))
 }

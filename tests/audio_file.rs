@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use coffre::audio_file::{AudioFileError, AudioReader, AudioSpec, AudioWriter, SampleFormat, read_mono};
+use coffre::audio_file::{AudioFileError, AudioReader, AudioSpec, AudioWriter, Extras, SampleFormat, read_mono};
 
 /// A WAV file by hand. `tag` is the format tag: 1 integers, 3 floating point, 6 A-law, 7 µ-law.
 struct Wav {
@@ -186,14 +186,103 @@ fn truncated_files_are_told_from_whole_ones() {
         for len in [1, 3, 12, 30, header - 1] {
             let error = read_all(&put(&folder, name, &whole[..len])).expect_err("no header");
             assert!(matches!(error, AudioFileError::Unsupported { .. }), "{name} cut to {len}: {error:?}");
+            let text = error.to_string();
+            assert!(!text.contains("probe") && !text.contains("core"), "plain words: {text}");
         }
-        for len in [header + 60, whole.len() / 3, whole.len() / 2 + 1, whole.len() - 2] {
-            let error = read_all(&put(&folder, name, &whole[..len])).expect_err("cut");
-            assert!(
-                matches!(error, AudioFileError::Truncated { promised: 20_000, .. } | AudioFileError::Damaged { .. }),
-                "{name} cut to {len}: {error:?}"
-            );
-        }
+    }
+    for len in [42 + 60, flac.len() / 3, flac.len() / 2 + 1, flac.len() - 2] {
+        let error = read_all(&put(&folder, "a.flac", &flac[..len])).expect_err("cut");
+        assert!(
+            matches!(error, AudioFileError::Truncated { promised: 20_000, .. } | AudioFileError::Damaged { .. }),
+            "cut to {len}: {error:?}"
+        );
+    }
+    // A recorder that lost power writes no more: what is there is read, and it is told.
+    for len in [44 + 60, wav.len() / 3, wav.len() / 2 + 1, wav.len() - 2] {
+        let (read, remark) = read_with_remark(&put(&folder, "a.wav", &wav[..len]));
+        assert_eq!(read, signal[..(len - 44) / 2], "cut to {len}");
+        assert!(remark.expect("told").contains("wrong length"), "cut to {len}");
+    }
+}
+
+fn read_with_remark(path: &Path) -> (Vec<f32>, Option<String>) {
+    let mut reader = AudioReader::open(path).unwrap_or_else(|error| panic!("{error}"));
+    let (mut all, mut block) = (Vec::new(), Vec::new());
+    while reader.read(&mut block).unwrap_or_else(|error| panic!("{error}")) {
+        all.extend_from_slice(&block);
+    }
+    (all, reader.remark())
+}
+
+#[test]
+fn a_header_with_a_wrong_length_is_read_to_the_end_and_told() {
+    let folder = folder();
+    let signal = signal(8_000);
+    let data = encode(&signal, 1, 16);
+    for claimed in [0, 4_000, 0x7fff_ffff, 0x7fff_ffff - 36, u32::MAX] {
+        let wav = Wav { claimed: Some(claimed), ..PLAIN }.bytes(&data);
+        let (read, remark) = read_with_remark(&put(&folder, "a.wav", &wav));
+        assert_eq!(read, signal, "{claimed}");
+        assert!(remark.is_some(), "{claimed}");
+    }
+    // A tag of another program behind the sound is none of it, and no reason to speak.
+    let mut tagged = PLAIN.bytes(&data);
+    tagged.extend(b"TAG");
+    tagged.extend([b'x'; 125]);
+    let mut pictured = PLAIN.bytes(&data);
+    pictured.extend(b"ID3\x04\0\0");
+    pictured.extend([b'x'; 60_000]);
+    let mut before = b"ID3\x04\0\0\0\0\x01\0".to_vec();
+    before.extend([0; 128]);
+    before.extend(PLAIN.bytes(&data));
+    for (what, bytes) in [("behind", tagged), ("a picture behind", pictured), ("before", before)] {
+        let (read, remark) = read_with_remark(&put(&folder, "a.wav", &bytes));
+        assert_eq!((read == signal, remark), (true, None), "{what}");
+    }
+}
+
+#[test]
+fn chunks_of_other_programs_reach_the_new_file() {
+    let folder = folder();
+    let mut bytes = PLAIN.bytes(&encode(&signal(500), 1, 16));
+    let time = 171_050_880_u64.to_le_bytes();
+    let bext = [vec![0; 338], time.to_vec(), vec![0; 256]].concat();
+    let kept: [(&[u8; 4], &[u8]); 3] = [(b"bext", &bext), (b"iXML", b"<BWFXML/>"), (b"cue ", b"\0\0\0\0")];
+    for (id, content) in kept.into_iter().chain([(b"PEAK", &b"old"[..])]) {
+        bytes.extend(id);
+        bytes.extend((content.len() as u32).to_le_bytes());
+        bytes.extend(content);
+        bytes.extend(&[0][..content.len() % 2]);
+    }
+    let reader = AudioReader::open(&put(&folder, "a.wav", &bytes)).expect("a WAV");
+    let path = folder.path().join("b.wav");
+    let extras = Extras { chunks: reader.chunks().to_vec(), len: None };
+    let spec = AudioSpec { format: SampleFormat::Float, ..reader.spec() };
+    let mut writer = AudioWriter::create_with(&path, spec, &extras).expect("created");
+    writer.write(&signal(501)).expect("written");
+    writer.finish().expect("finished");
+    let again = AudioReader::open(&path).expect("a WAV");
+    let found: Vec<_> = again.chunks().iter().map(|chunk| (&chunk.id, chunk.bytes.as_slice())).collect();
+    assert_eq!(found, kept);
+    assert_eq!(read_with_remark(&path), (signal(501), None));
+    let fact = std::fs::read(&path).expect("readable");
+    let at = fact.windows(4).position(|id| id == b"fact").expect("of floating point") + 8;
+    assert_eq!(fact[at..at + 4], 501_u32.to_le_bytes());
+}
+
+#[test]
+fn files_that_are_no_audio_are_called_what_they_are() {
+    let folder = folder();
+    for (bytes, word) in [
+        (&b"\x00\x05\x16\x07\0\x02\0\0Mac OS X        "[..], "Mac"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
+        (b"MThd\0\0\0\x06\0\x01", "MIDI"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"PK\x03\x04aaaaaaaaaaaaaaaa", "ZIP"),
+        (b"hello, this is not audio at all", "does not know"),
+    ] {
+        let error = read_all(&put(&folder, "take.wav", bytes)).expect_err("no audio").to_string();
+        assert!(error.contains(word) && error.contains("take.wav"), "{error}");
     }
 }
 

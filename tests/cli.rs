@@ -1,5 +1,8 @@
 //! The `coffre` command as scripts use it: exit codes, lengths, formats, JSON, hostile files.
 
+#[path = "cli/files.rs"]
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -67,7 +70,7 @@ fn read(path: &Path) -> (AudioSpec, Vec<f32>) {
 
 /// Converts without a voice, which needs no runtime, and panics if that fails.
 fn convert(input: &str, output: &str, more: &[&str]) {
-    let arguments = [&["convert", input, "-o", output, "--voice", "none", "--no-profile"], more].concat();
+    let arguments = [&["convert", input, "-o", output, "--force", "--voice", "none", "--no-profile"], more].concat();
     let said = coffre(&arguments);
     assert!(said.status.success(), "{arguments:?}: {said:?}");
 }
@@ -125,11 +128,9 @@ fn bad_inputs_are_code_3_name_the_file_and_leave_no_output() {
     let slow = AudioSpec { rate: 900, ..CD };
     let inputs = [
         folder.text("missing.wav"),
-        folder.0.path().to_str().expect("UTF-8").to_owned(),
         folder.put("empty.wav", b""),
         folder.put("header.wav", &whole[..44]),
         folder.put("text.wav", &b"These are words, and words again. ".repeat(300)),
-        folder.put("short.wav", &whole[..whole.len() / 2]),
         folder.put("short.flac", &flac[..flac.len() / 2]),
         folder.put("damaged.flac", &[&flac[..flac.len() / 2], &[0xff; 2000]].concat()),
         folder.sing("slow.wav", slow, 4_000),
@@ -174,7 +175,7 @@ fn a_missing_runtime_is_code_5_with_the_remedy() {
     let input = folder.sing("a.wav", CD, 2_000);
     let output = folder.text("out.wav");
     let garbage = folder.put("libonnxruntime.so", &[0x42; 5000]);
-    for runtime in ["/nowhere/libonnxruntime.so", &garbage] {
+    for runtime in [&folder.text("nowhere.so"), &garbage] {
         let run = |arguments: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
             command.args(arguments).env("COFFRE_ONNXRUNTIME", runtime).output().expect("the command starts")
@@ -187,7 +188,7 @@ fn a_missing_runtime_is_code_5_with_the_remedy() {
         assert!(report["runtime"]["error"].as_str().is_some_and(|text| text.contains(runtime)));
         assert_eq!(self::code(&run(&["bench", "--seconds", "2"])).0, 5);
         // Register and colour need no runtime.
-        assert_eq!(self::code(&run(&["convert", &input, "-o", &output, "--voice", "none"])).0, 0);
+        assert_eq!(self::code(&run(&["convert", "--force", &input, "-o", &output, "--voice", "none"])).0, 0);
     }
 }
 
@@ -243,7 +244,7 @@ fn without_converted_sound_the_output_is_the_input() {
     let folder = Folder::new();
     let input = folder.sing("in.wav", AudioSpec { channels: 2, ..CD }, 30_000);
     convert(&input, &folder.text("out.wav"), &["--mix", "0"]);
-    assert_eq!(std::fs::read(&input).expect("readable"), std::fs::read(folder.path("out.wav")).expect("readable"));
+    assert_eq!(read(Path::new(&input)), read(&folder.path("out.wav")));
     convert(&input, &folder.text("half.wav"), &["--mix", "0", "--output-gain=-6.0206"]);
     let (whole, half) = (read(Path::new(&input)).1, read(&folder.path("half.wav")).1);
     assert!(whole.iter().zip(&half).all(|(whole, half)| (whole / 2.0 - half).abs() < 1e-4));
@@ -285,7 +286,8 @@ fn samples_that_are_no_numbers_do_no_harm() {
         bytes[data + 4 * at..][..4].copy_from_slice(&value.to_le_bytes());
     }
     let input = folder.put("odd.wav", &bytes);
-    let said = coffre(&["convert", &input, "-o", &folder.text("out.wav"), "--voice", "none", "--no-profile"]);
+    let said =
+        coffre(&["convert", "--force", &input, "-o", &folder.text("out.wav"), "--voice", "none", "--no-profile"]);
     let (code, text) = code(&said);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("3 samples"), "{text}");
@@ -315,7 +317,7 @@ fn a_morph_is_reported_and_marked_with_the_voice_that_has_more_of_it() {
         let output = folder.text(name);
         let voices = ["--voice", "Quartz", "--voice-b", "Basalt", "--morph", percent];
         let more = ["--no-profile", "--no-content", "--json"];
-        let report = json(&coffre(&[&["convert", &input, "-o", &output], &voices[..], &more].concat()));
+        let report = json(&coffre(&[&["convert", "--force", &input, "-o", &output], &voices[..], &more].concat()));
         assert_eq!((&report["voice"], &report["voice_b"]), (&"Quartz".into(), &"Basalt".into()), "{report}");
         let finding = json(&coffre(&["verify", &output, "--json"]))["findings"][0].clone();
         (report["morph"].as_f64(), finding["voice_hash"].as_u64().expect("a hash"), output)
@@ -324,7 +326,8 @@ fn a_morph_is_reported_and_marked_with_the_voice_that_has_more_of_it() {
     assert_eq!([little.0, much.0, all.0], [Some(30.0), Some(70.0), Some(100.0)]);
     assert!(little.1 != much.1 && much.1 == all.1);
     let alone = folder.text("alone.flac");
-    let said = coffre(&["convert", &input, "-o", &alone, "--voice", "Basalt", "--no-profile", "--no-content"]);
+    let said =
+        coffre(&["convert", "--force", &input, "-o", &alone, "--voice", "Basalt", "--no-profile", "--no-content"]);
     assert!(said.status.success(), "{said:?}");
     assert!(std::fs::read(&alone).expect("written") == std::fs::read(&all.2).expect("written"), "100 % is voice B");
 }
@@ -362,11 +365,15 @@ fn verify_names_bad_files_and_says_when_a_file_is_too_short() {
     for bad in [
         folder.text("missing.wav"),
         folder.put("empty.wav", b""),
-        folder.put("short.wav", &whole[..whole.len() / 2]),
         folder.put("text.wav", &b"These are words, and words again. ".repeat(300)),
     ] {
         let (code, text) = code(&coffre(&["verify", &bad]));
         assert!(code == 3 && text.contains(&bad), "{code}: {text}");
+    }
+    let short = folder.put("short.wav", &whole[..whole.len() / 2]);
+    for command in ["verify", "inspect"] {
+        let (code, text) = code(&coffre(&[command, &short]));
+        assert!(code == 0 && text.contains("wrong length") && text.contains(&short), "{code}: {text}");
     }
     let said = coffre(&["verify", &folder.text("whole.wav")]);
     assert!(String::from_utf8_lossy(&said.stdout).contains("shorter than"), "{said:?}");
@@ -395,7 +402,8 @@ fn the_report_of_a_conversion_has_its_keys() {
     let folder = Folder::new();
     let input = folder.sing("a.wav", CD, 22_050);
     let output = folder.text("out.wav");
-    let report = json(&coffre(&["convert", &input, "-o", &output, "--voice", "none", "--mode", "live", "--json"]));
+    let report =
+        json(&coffre(&["convert", "--force", &input, "-o", &output, "--voice", "none", "--mode", "live", "--json"]));
     assert_eq!(report["output"], output);
     assert_eq!(report["rate"], 44_100);
     assert_eq!(report["seconds"], 0.5);
@@ -403,7 +411,7 @@ fn the_report_of_a_conversion_has_its_keys() {
     for key in ["input", "voice", "format", "rtf", "latency_samples", "profile_seconds", "clipped_samples"] {
         assert!(report.get(key).is_some(), "{key}");
     }
-    let quiet = coffre(&["convert", &input, "-o", &output, "--voice", "none", "--quiet"]);
+    let quiet = coffre(&["convert", "--force", &input, "-o", &output, "--voice", "none", "--quiet"]);
     assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty());
 }
 
@@ -431,7 +439,7 @@ fn every_embedded_voice_sings_aligned_with_the_input() {
     assert_eq!(names.len(), 8);
     let mut outputs = Vec::new();
     for name in &names {
-        let said = coffre(&["convert", &vocal(), "-o", &folder.text("out.wav"), "--voice", name]);
+        let said = coffre(&["convert", "--force", &vocal(), "-o", &folder.text("out.wav"), "--voice", name]);
         assert!(said.status.success(), "{said:?}");
         let (_, output) = read(&folder.path("out.wav"));
         assert_eq!(output.len(), input.len());
@@ -463,7 +471,8 @@ fn with_a_voice_too_every_partition_gives_the_same_file() {
         let out = |block: &str| {
             let output = folder.text("out.wav");
             let more = ["--mode", mode, "--block", block, "--likeness", "100", "--no-profile"];
-            let said = coffre(&[&["convert", &vocal(), "-o", &output, "--voice", voice], &more[..]].concat());
+            let said =
+                coffre(&[&["convert", "--force", &vocal(), "-o", &output, "--voice", voice], &more[..]].concat());
             assert!(said.status.success(), "{said:?}");
             std::fs::read(output).expect("readable")
         };
@@ -479,7 +488,7 @@ fn a_saved_profile_renders_as_the_learned_one() {
     let profile = folder.text("singer.profile");
     let run = |name: &str, more: &[&str]| {
         let output = folder.text(name);
-        let said = coffre(&[&["convert", &vocal(), "-o", &output, "--voice", voice], more].concat());
+        let said = coffre(&[&["convert", "--force", &vocal(), "-o", &output, "--voice", voice], more].concat());
         assert!(said.status.success(), "{said:?}");
         std::fs::read(output).expect("readable")
     };

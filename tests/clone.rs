@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use coffre::voice::VoiceParts;
+use coffre::voice::NativeVoice;
 use coffre::voice::package::Package;
 use coffre::voice::{Bank, BankFrame, ConsentGround, Extras, KEY_LEN, Library, Manifest, Origin, Voice, VoiceError};
 use serde_json::Value;
@@ -143,12 +143,13 @@ fn kept_recordings_make_the_voice_anew() {
     assert_eq!(two_voice.manifest().consent, one_voice.manifest().consent, "consent stays with the recordings");
     assert_eq!(two_voice.manifest().description, "Soft.");
     assert!((two_voice.median_f0_hz() / one_voice.median_f0_hz() - 1.0).abs() < 0.02);
-    for (a, b) in one_voice.shapes().voiced.iter().zip(two_voice.shapes().voiced) {
+    let [one_body, two_body] = [&one_voice, &two_voice].map(|voice| voice.native().expect("of the native engine"));
+    for (a, b) in one_body.shapes.voiced.iter().zip(two_body.shapes.voiced) {
         assert!((a - b).abs() < 0.2, "16 bits change little: {a} {b}");
     }
     let without = home.text("without.coffre");
     home.clone(&["--name", "Without", "-o", &without]);
-    let words = home.bad(4, &["clone", &without, "--no-content", "--name", "Y", "-o", &two]);
+    let words = home.bad(4, &["clone", &without, "--no-content", "--name", "Y", "-o", &two, "--force"]);
     assert!(words.contains("enrolment/recordings.flac"), "{words}");
 }
 
@@ -157,13 +158,15 @@ fn own_voice(home: &Home) -> String {
     let file = home.text("mine.coffre");
     home.good(&["voices", "export", "Quartz", "-o", &file]);
     let quartz = open(&file);
-    let bank = quartz.bank();
+    let body = quartz.native().expect("of the native engine");
+    let bank = &body.bank;
     let frame = |at: usize| BankFrame {
         key: std::array::from_fn(|n| f32::from(bank.keys()[at * KEY_LEN + n]) / bank.key_scale()),
         shape: bank.shape(at),
         f0_hz: bank.f0_hz(at),
     };
-    let parts = VoiceParts { bank: Bank::quantise(&(0..800).map(frame).collect::<Vec<_>>()), ..quartz.parts() };
+    let parts =
+        NativeVoice { bank: Bank::quantise(&(0..800).map(frame).collect::<Vec<_>>()), ..NativeVoice::clone(body) };
     let manifest = Manifest { name: "Mine".into(), ..quartz.manifest().clone() };
     std::fs::write(&file, Voice::write(manifest, &parts).expect("a voice")).expect("written");
     file
@@ -296,7 +299,7 @@ fn the_library_imports_exports_deletes_and_restores() {
     let copy = home.text("copy.coffre");
     home.good(&["voices", "export", "anna", "-o", &copy]);
     assert_eq!(std::fs::read(&copy).expect("there"), std::fs::read(&file).expect("there"));
-    home.good(&["voices", "export", "Quartz", "-o", &copy]);
+    home.good(&["voices", "export", "Quartz", "-o", &copy, "--force"]);
     assert_eq!(open(&copy).name(), "Quartz");
     for change in [&["delete", "Quartz"][..], &["rename", "Quartz", "Mine"]] {
         assert!(home.bad(4, &[&["voices"], change].concat()).contains("part of Coffre"));

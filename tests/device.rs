@@ -121,7 +121,15 @@ fn a_conversion_for_a_device_that_is_not_there_runs_on_the_processor_and_says_wh
     writer.finish().expect("finished");
     let convert = |device: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
-        command.arg("convert").arg(&take).arg("-o").arg(&result).arg("--voice").arg(&voice).args(["--mode", "live"]);
+        command
+            .arg("convert")
+            .arg("--force")
+            .arg(&take)
+            .arg("-o")
+            .arg(&result)
+            .arg("--voice")
+            .arg(&voice)
+            .args(["--mode", "live"]);
         command.env("COFFRE_MODELS", &models).env("COFFRE_DEVICE", device).env_remove("COFFRE_CUDA");
         let said = command.env_remove("COFFRE_WEBGPU").output().expect("it starts");
         let words = String::from_utf8_lossy(&said.stderr).into_owned();

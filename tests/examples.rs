@@ -55,5 +55,5 @@ fn a_clone_is_made_of_a_recording() {
     let (recording, _) = vocal();
     let voice = make_clone::make(&[&recording], "Example").expect("enough voice");
     assert_eq!(voice.name(), "Example");
-    assert!(voice.manifest().consent.is_some() && !voice.bank().is_empty());
+    assert!(voice.manifest().consent.is_some() && voice.native().is_some_and(|body| !body.bank.is_empty()));
 }

@@ -243,7 +243,7 @@ fn a_session_finds_its_voice_before_it_is_hashed_and_never_a_wrong_one() {
         let begin = Instant::now();
         let voice = loop {
             match backend.load_voice(&wanted, setup) {
-                Ok(Prepared::Native(voice)) => break voice,
+                Ok(Prepared::Native(target)) => break target,
                 Err(VoiceProblem::Pending) if begin.elapsed() < Duration::from_secs(60) => {
                     backend.wait_for_change(Duration::from_millis(10));
                     backend.known_voices();

@@ -8,10 +8,12 @@ use coffre::engine::native::synth::Synth;
 use coffre::engine::native::track::Pitch;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
-use coffre::voice::{Manifest, Voice, VoiceParts};
+use coffre::voice::{Manifest, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
 mod signals;
+#[path = "native/stages.rs"]
+mod stages;
 
 use signals::{median_f0_hz, noise, rms, semitones, snr_db, vowel, vowel_distance_db};
 
@@ -325,12 +327,13 @@ fn a_change_of_voice_makes_no_click() {
 /// A voice of the tree that is at home somewhere else.
 fn voice_at(name: &str, median_f0_hz: f32) -> Arc<Voice> {
     let voice = shipped_voice(name);
-    let parts = VoiceParts {
+    let body = voice.native().expect("of the native engine");
+    let parts = NativeVoice {
         absolute_share: 0.0,
         adaptation: None,
-        bank: voice.bank().clone(),
-        shapes: voice.shapes().clone(),
-        restoration: voice.restoration().clone(),
+        bank: body.bank.clone(),
+        shapes: body.shapes.clone(),
+        restoration: body.restoration.clone(),
     };
     let range_hz = [0.7 * median_f0_hz, 1.4 * median_f0_hz];
     let manifest = Manifest { median_f0_hz, range_hz, ..voice.manifest().clone() };

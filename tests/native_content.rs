@@ -6,14 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coffre::audio_file::read_mono;
-use coffre::engine::content::ContentEncoder;
+use coffre::engine::content::{ContentEncoder, PHONES};
 use coffre::engine::native::NativeEngine;
-use coffre::engine::native::refine::RefineGraph;
+use coffre::engine::native::correct::{self, Corrector, KNOWN_BANDS};
+use coffre::engine::native::network::VOICE_LEN;
+use coffre::engine::native::refine::{ADAPTATION_SHAPE, HIDDEN_LEN, KNOWN_BINS, RefineGraph, Refiner};
+use coffre::engine::native::stages::Stages;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
 use coffre::onnx::Runtime;
-use coffre::voice::adaptation::{GAIN_BINS, ROWS};
-use coffre::voice::{Adaptation, Voice, VoiceParts};
+use coffre::onnx::model::{Attribute, Dim, GraphWriter};
+use coffre::voice::{Adaptation, NativeVoice, Voice};
 
 #[path = "native/signals.rs"]
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
@@ -124,11 +127,15 @@ fn the_ends_of_a_morph_are_its_voices_bit_for_bit() {
 fn own_voice(is_taught: bool) -> Arc<Voice> {
     let quartz = Voice::open(&tree("models/voices/quartz.coffre")).expect("it opens");
     let graph = RefineGraph::for_any(runtime()).expect("it ships");
-    let mut weights = vec![0.0; ROWS * GAIN_BINS];
-    weights[(ROWS - 1) * GAIN_BINS..].fill(-0.5);
-    let adaptation = Adaptation::new(graph.hidden_space(), weights).filter(|_| is_taught);
+    let mut weights = vec![0.0; ADAPTATION_SHAPE.iter().product()];
+    weights[HIDDEN_LEN * KNOWN_BINS..].fill(-0.5);
+    let adaptation = Adaptation::new(graph.hidden_space(), ADAPTATION_SHAPE, weights).filter(|_| is_taught);
     let manifest = coffre::voice::Manifest { name: "Own".into(), ..quartz.manifest().clone() };
-    let bytes = Voice::write(manifest, &VoiceParts { adaptation, ..quartz.parts() }).expect("a file");
+    let bytes = Voice::write(
+        manifest,
+        &NativeVoice { adaptation, ..NativeVoice::clone(quartz.native().expect("of the native engine")) },
+    )
+    .expect("a file");
     Arc::new(Voice::from_bytes(&bytes).expect("readable"))
 }
 
@@ -218,4 +225,70 @@ fn a_content_graph_that_fails_in_the_midst_of_a_song_is_named() {
     assert!(sound.iter().all(|sample| sample.is_finite()) && sound.iter().any(|sample| sample.abs() > 0.01));
     engine.reset();
     assert!(engine.trouble().is_none());
+}
+
+/// A graph with the contract of the corrector or the refiner that changes nothing, until one of the `watched` features is
+/// above a half: then it gives what is no number.
+fn brittle_graph(features: usize, watched: std::ops::Range<i64>, outputs: &[(&str, usize)]) -> Vec<u8> {
+    let row = |len: usize| [Dim::Fixed(1), Dim::Fixed(len)];
+    let mut graph = GraphWriter::new();
+    let heard = graph.input("features", &row(features));
+    graph.input("voice", &row(VOICE_LEN));
+    graph.input("phones", &row(PHONES));
+    let state = graph.input("state", &row(1));
+    let [from, to, along] = [watched.start, watched.end, 1].map(|value| graph.ints(&[value]));
+    let watched = graph.node("Slice", &[&heard, &from, &to, &along], &[]);
+    let most = graph.node("ReduceMax", &[&watched], &[("axes", Attribute::Ints(&[1]))]);
+    let steep = graph.floats(&[1], &[200.0]);
+    let steep = graph.node("Mul", &[&most, &steep], &[]);
+    let much = graph.node("Exp", &[&steep], &[]);
+    let none = graph.floats(&[1], &[0.0]);
+    let broken = graph.node("Mul", &[&much, &none], &[]);
+    for (name, len) in outputs {
+        let zeros = graph.floats(&[1, *len], &vec![0.0; *len]);
+        let output = graph.node("Add", &[&zeros, &broken], &[]);
+        graph.output(&output, name, &row(*len));
+    }
+    graph.output(&state, "state_out", &row(1));
+    graph.finish("brittle", &[])
+}
+
+#[test]
+fn a_stage_that_breaks_while_it_plays_is_named_and_left_out() {
+    let voicing = 2 * KNOWN_BANDS as i64 + 1;
+    let corrector = brittle_graph(correct::FEATURES, voicing..voicing + 1, &[("gain", KNOWN_BANDS)]);
+    let outputs = [("gain", KNOWN_BINS), ("hidden", HIDDEN_LEN)];
+    let refiner = brittle_graph(KNOWN_BINS + 1, 0..KNOWN_BINS as i64, &outputs);
+    let stages = |mode: Mode| match mode {
+        Mode::Live => {
+            let graph = Corrector::from_graph(runtime(), &corrector).expect("it fits");
+            Stages::default().shaped_by(Corrector::new(Some(graph)))
+        }
+        Mode::Mix => {
+            let graph = || RefineGraph::from_graph(runtime(), &refiner).expect("it fits");
+            Stages::default().finished_by(Refiner::new(Some([graph(), graph()])))
+        }
+    };
+    for (mode, name) in [(Mode::Live, "correct"), (Mode::Mix, "refine")] {
+        let engine = |stages: Stages| {
+            let content = ContentEncoder::new(runtime(), mode).expect("it ships");
+            with_voice(NativeEngine::with_stages(mode, Some(content), SourceProfile::population(), stages))
+        };
+        let (mut broken, mut plain) = (engine(stages(mode)), engine(Stages::without_graphs(mode)));
+        let [silence, voice] = [vec![0.0; 48_000], vowel(48_000, |_| 200.0)];
+        run(&mut broken, &silence);
+        assert!(broken.trouble().is_none(), "{:?}", broken.trouble());
+        run(&mut plain, &silence);
+        let ((sound, _), (expected, _)) = (run(&mut broken, &voice), run(&mut plain, &voice));
+        let trouble = broken.trouble().expect("it broke").to_string();
+        assert!(trouble.contains(name) && trouble.contains("not finite"), "{trouble}");
+        assert!(sound[24_000..] == expected[24_000..], "{name}: without it the sound is what it would be");
+        assert!(sound.iter().all(|sample| sample.is_finite()) && sound.iter().any(|sample| sample.abs() > 0.01));
+        // It is given up: also where it would work again nobody asks it until the next reset.
+        run(&mut broken, &silence);
+        assert!(broken.trouble().is_some());
+        broken.reset();
+        run(&mut broken, &silence);
+        assert!(broken.trouble().is_none(), "{:?}", broken.trouble());
+    }
 }

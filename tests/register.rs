@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{Engine as _, HOP_LEN, HopParams, HopReport, Mode, RegisterMode};
-use coffre::voice::{Delivery, Library, Manifest, Voice, VoiceParts};
+use coffre::voice::{Delivery, Library, Manifest, NativeVoice, Voice};
 use signals::{noise, vowel};
 
 /// Medians of a bass, a tenor, an alto and a soprano, in Hz: notes of C major.
@@ -99,12 +99,13 @@ fn engine(singer: usize, voices: &[&Arc<Voice>]) -> NativeEngine {
 
 /// A voice that is said to be at home somewhere.
 fn voice_at(voice: &Voice, median_f0_hz: f32, delivery: Delivery) -> Arc<Voice> {
-    let parts = VoiceParts {
+    let body = voice.native().expect("of the native engine");
+    let parts = NativeVoice {
         absolute_share: 0.0,
         adaptation: None,
-        bank: voice.bank().clone(),
-        shapes: voice.shapes().clone(),
-        restoration: voice.restoration().clone(),
+        bank: body.bank.clone(),
+        shapes: body.shapes.clone(),
+        restoration: body.restoration.clone(),
     };
     let range_hz = [0.7 * median_f0_hz, 1.4 * median_f0_hz];
     let manifest = Manifest { median_f0_hz, range_hz, delivery, ..voice.manifest().clone() };

@@ -126,7 +126,15 @@ fn command_line_in(place: &Place, voice: &Path, input: &[f32], mode: &str) -> Ve
     writer.write(input).expect("written");
     writer.finish().expect("finished");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
-    command.arg("convert").arg(&song).arg("-o").arg(&result).arg("--voice").arg(voice).args(["--mode", mode]);
+    command
+        .arg("convert")
+        .arg("--force")
+        .arg(&song)
+        .arg("-o")
+        .arg(&result)
+        .arg("--voice")
+        .arg(voice)
+        .args(["--mode", mode]);
     let said = command.output().expect("it starts");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let mut reader = AudioReader::open(&result).expect("a result");

@@ -327,12 +327,13 @@ fn a_voice_deleted_while_it_plays_plays_on() {
 
 /// The same voice under another manifest.
 fn renamed(voice: &Voice, manifest: coffre::voice::Manifest) -> Vec<u8> {
-    let parts = coffre::voice::VoiceParts {
+    let body = voice.native().expect("of the native engine");
+    let parts = coffre::voice::NativeVoice {
         absolute_share: 0.0,
         adaptation: None,
-        bank: voice.bank().clone(),
-        shapes: voice.shapes().clone(),
-        restoration: voice.restoration().clone(),
+        bank: body.bank.clone(),
+        shapes: body.shapes.clone(),
+        restoration: body.restoration.clone(),
     };
     Voice::write(manifest, &parts).expect("a voice")
 }

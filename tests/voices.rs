@@ -4,13 +4,12 @@
 mod format_page;
 
 use std::io::{Cursor, Write as _};
-use std::path::PathBuf;
 
-use coffre::voice::library::{self, Library};
+use coffre::voice::library::Library;
 use coffre::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
 use coffre::voice::{
-    Bank, BankFrame, Kind, Manifest, MeanShapes, Origin, Restoration, SHAPE_BANDS, Voice, VoiceError, VoiceId,
-    VoiceParts,
+    Bank, BankFrame, Kind, Manifest, MeanShapes, NativeVoice, Origin, Restoration, SHAPE_BANDS, Voice, VoiceError,
+    VoiceId,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -41,13 +40,13 @@ fn manifest(name: &str) -> Manifest {
     }
 }
 
-fn parts() -> VoiceParts {
+fn parts() -> NativeVoice {
     let frame = |i: usize| BankFrame {
         key: std::array::from_fn(|n| ((i * 13 + n * 7) as f32 * 0.37).sin() * 2.0),
         shape: std::array::from_fn(|b| -5.0 + ((i + b) as f32 * 0.21).cos() * 3.0),
         f0_hz: if i.is_multiple_of(4) { 0.0 } else { 150.0 },
     };
-    VoiceParts {
+    NativeVoice {
         absolute_share: 0.0,
         adaptation: None,
         bank: Bank::quantise(&(0..120).map(frame).collect::<Vec<_>>()),
@@ -125,9 +124,10 @@ fn a_written_voice_reads_back_and_is_described() {
     let bytes = good();
     let voice = Voice::from_bytes(&bytes).expect("good");
     assert_eq!(voice.id(), VoiceId::of(&bytes));
-    assert_eq!(voice.bank(), &parts().bank);
-    assert_eq!(voice.shapes(), &parts().shapes);
-    assert_eq!(voice.restoration(), &parts().restoration);
+    let body = voice.native().expect("of the native engine");
+    assert_eq!(body.bank, parts().bank);
+    assert_eq!(body.shapes, parts().shapes);
+    assert_eq!(body.restoration, parts().restoration);
     assert_eq!(bytes, good(), "writing is deterministic");
     let text = voice.describe();
     for part in ["Test", "150 Hz", "120 frames", "CC0-1.0", "origin unknown", &voice.id().to_string()] {
@@ -153,7 +153,7 @@ fn a_changed_byte_anywhere_is_an_error_or_changes_nothing() {
         changed[at] ^= 0x55;
         // Some bytes of a zip mean nothing (times, attributes). The content is never different.
         if let Ok(read) = Voice::from_bytes(&changed) {
-            assert_eq!(read.bank(), voice.bank(), "byte {at}");
+            assert_eq!(read.native(), voice.native(), "byte {at}");
             assert_eq!(read.manifest(), voice.manifest(), "byte {at}");
         }
     }
@@ -374,20 +374,7 @@ fn every_embedded_voice_opens() {
     let library = Library::scan_folders(&[]);
     for entry in library.entries() {
         let voice = entry.load().unwrap_or_else(|error| panic!("{}: {error}", entry.name));
-        assert!(!voice.bank().is_empty(), "{}", entry.name);
+        assert!(voice.native().is_some_and(|body| !body.bank.is_empty()), "{}", entry.name);
         assert!(voice.manifest().consent.is_some(), "{}", entry.name);
     }
-}
-
-#[test]
-fn atomic_writing_leaves_no_partial_file() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("a.coffre");
-    coffre::voice::package::write_atomically(&path, b"one").expect("writable");
-    coffre::voice::package::write_atomically(&path, b"two").expect("writable");
-    assert_eq!(std::fs::read(&path).expect("readable"), b"two");
-    let missing: PathBuf = folder.path().join("absent/b.coffre");
-    assert!(coffre::voice::package::write_atomically(&missing, b"x").is_err());
-    assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1);
-    assert!(library::load_file(&path).is_err());
 }

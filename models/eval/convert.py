@@ -18,6 +18,7 @@ MODES = {
 
 def learn(coffre, recording, profile, voice):
     """Write the profile of the singer in `recording`; `None` when the program refused."""
+    profile.with_suffix(".wav").unlink(missing_ok=True)
     command = [str(coffre), "convert", str(recording), "-o", str(profile.with_suffix(".wav")), "--voice", voice]
     result = subprocess.run(command + ["--save-profile", str(profile)], capture_output=True, text=True)
     return profile if result.returncode == 0 and profile.exists() else None
@@ -30,6 +31,7 @@ def convert(coffre, source, output, voice, mode, transpose, profile=None):
         options += ["--voice", voice]
     if "--mode" not in options:
         options += ["--mode", "mix"]
+    output.unlink(missing_ok=True)
     command = [str(coffre), "convert", str(source), "-o", str(output), "--transpose", str(transpose)]
     if profile and "--no-profile" not in options:
         options += ["--profile", str(profile)]

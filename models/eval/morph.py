@@ -22,6 +22,7 @@ PAIRS = [("quartz", "basalt"), ("celadon", "ochre")]
 
 def convert(coffre, source, output, voices, percent):
     """Converts one file and returns the audio at 16 kHz."""
+    output.unlink(missing_ok=True)
     command = [str(coffre), "convert", str(source), "-o", str(output), "--no-watermark", "--quiet"]
     command += ["--voice", voices[0], "--voice-b", voices[1], "--morph", str(percent)]
     subprocess.run(command, check=True)

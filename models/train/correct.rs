@@ -13,20 +13,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context as _, Result, ensure};
 use coffre::audio_file::read_mono;
 use coffre::engine::analysis::ANALYSIS_DELAY_LEN;
+use coffre::engine::bands::centre_hz;
 use coffre::engine::content::{ContentEncoder, PHONES};
 use coffre::engine::native::NativeEngine;
-use coffre::engine::native::bands::centre_hz;
-use coffre::engine::native::correct::KNOWN_BANDS;
-use coffre::engine::native::refine::{DELAY_HOPS, HEARD_HOPS, KNOWN_BINS, Probe, RefineGraph, describe};
+use coffre::engine::native::correct::{Corrector, FEATURES, KNOWN_BANDS};
+use coffre::engine::native::difference::Difference;
+use coffre::engine::native::network::describe;
+use coffre::engine::native::refine::{DELAY_HOPS, HEARD_HOPS, KNOWN_BINS, Probe, RefineGraph};
+use coffre::engine::native::stage::{Moment, Stage};
+use coffre::engine::native::stages::Stages;
 use coffre::engine::profile::SourceProfile;
 use coffre::engine::{ENGINE_RATE, Engine as _, HOP_LEN, HopParams, Mode, RegisterMode};
+use coffre::new_file::{self, Existing};
 use coffre::onnx::Runtime;
 use coffre::voice::Voice;
-use coffre::voice::package::write_atomically;
 
 /// Hz between two bins of the refiner.
 const BIN_HZ: f32 = 8_000.0 / (KNOWN_BINS - 1) as f32;
@@ -60,7 +65,7 @@ fn main() -> Result<()> {
             };
             let frames = recording.convert(Path::new(words[0]), &params, words[3] == "known", &widths)?;
             let bytes: Vec<u8> = frames.iter().flat_map(|value| value.to_le_bytes()).collect();
-            write_atomically(Path::new(words[4]), &bytes)?;
+            new_file::write(Path::new(words[4]), &bytes, Existing::Replace)?;
             println!("{}", words[4]);
         }
     }
@@ -100,27 +105,26 @@ impl Recording {
         let runtime = Runtime::get()?;
         let voice = Arc::new(Voice::open(voice)?);
         let profile = if is_known { Arc::clone(&self.profile) } else { SourceProfile::population() };
-        let mut engine = NativeEngine::new(Mode::Live, Some(ContentEncoder::new(runtime, Mode::Live)?), profile);
+        let (told, tells) = channel();
+        let stages = Stages::default().shaped_by(Recorder { corrector: Corrector::new(None), told });
+        let content = ContentEncoder::new(runtime, Mode::Live)?;
+        let mut engine = NativeEngine::with_stages(Mode::Live, Some(content), profile, stages);
         engine.stop_learning();
         engine.set_voice(params.voice_slot, Some(Arc::clone(&voice)));
-        let (mut told, mut sound) = (Vec::new(), Vec::new());
-        run(&mut engine, params, &self.samples, |engine, output| {
-            let features = engine.corrector().map(|corrector| *corrector.features());
-            told.push((features, *engine.phones_heard(0)));
-            sound.extend_from_slice(output);
-        })?;
+        let mut sound = Vec::new();
+        run(&mut engine, params, &self.samples, |_, output| sound.extend_from_slice(output))?;
         sound.drain(..engine.latency_len());
         let gains = self.gains(&voice, &sound, widths)?;
         let mut rows = Vec::new();
-        for (hop, (features, phones)) in told.iter().enumerate() {
+        for (hop, (features, phones)) in tells.try_iter().enumerate() {
             // The middle of the frame in the recording, in frames of the refiner.
             let middle = ((hop + 1) * HOP_LEN) as f32 - ANALYSIS_DELAY_LEN as f32;
             let place = middle / HOP_LEN as f32 - 0.5;
             let (low, share) = (place.floor(), place - place.floor());
             let frame = |at: f32| (at >= 0.0).then(|| gains.get(at as usize)).flatten();
-            let (Some(features), Some(a), Some(b)) = (features, frame(low), frame(low + 1.0)) else { continue };
-            rows.extend_from_slice(features);
-            rows.extend_from_slice(phones);
+            let (Some(a), Some(b)) = (frame(low), frame(low + 1.0)) else { continue };
+            rows.extend_from_slice(&features);
+            rows.extend_from_slice(&phones);
             rows.extend(a.iter().zip(b).map(|(a, b)| a + share * (b - a)));
         }
         Ok(rows)
@@ -130,7 +134,7 @@ impl Recording {
     fn gains(&self, voice: &Voice, sound: &[f32], widths: &[Vec<f32>]) -> Result<Vec<[f32; KNOWN_BANDS]>> {
         let [known, any] = RefineGraph::shipped(Runtime::get()?)?;
         let graph = if known.knows(&[Some(voice.id()), None]) { known } else { any };
-        let mut probe = Probe::new(graph, &describe(voice.shapes()));
+        let mut probe = Probe::new(graph, &describe(&voice.native().context("a voice of the native engine")?.shapes));
         // The first answer is about a frame that ends with the first hop.
         let mut gains = Vec::new();
         let (hops, _) = sound.as_chunks::<HOP_LEN>();
@@ -148,6 +152,26 @@ impl Recording {
         }
         gains.drain(..1);
         Ok(gains)
+    }
+}
+
+/// Stands where the corrector does and tells its features and the phones of each frame.
+#[derive(Debug)]
+struct Recorder {
+    corrector: Corrector,
+    told: Sender<([f32; FEATURES], [f32; PHONES])>,
+}
+
+impl Stage<Difference> for Recorder {
+    fn process(&mut self, moment: &Moment<'_>, difference: &mut Difference) {
+        // Without a graph it changes nothing.
+        self.corrector.process(moment, difference);
+        // Somebody listens as long as the engine runs.
+        let _ = self.told.send((*self.corrector.features(), *moment.phones(0)));
+    }
+
+    fn reset(&mut self) {
+        self.corrector.reset();
     }
 }
 

@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use coffre::audio_file::{flac_from_samples, read_mono};
 use coffre::engine::resample::Resampler;
-use coffre::voice::package::{Package, write_atomically};
+use coffre::new_file::{self, Existing};
+use coffre::voice::package::Package;
 use coffre::voice::{Extras, Portrait, Voice};
 
 /// Longest vocal that is read, in seconds.
@@ -60,8 +61,13 @@ pub fn add(sources: &Sources<'_>) -> Result<()> {
             portrait: Some(Portrait::new(portrait)?),
             ..Extras::read(&Package::open(&bytes)?)?
         };
-        let bytes = Voice::write_with(voice.manifest().clone(), &voice.parts(), extras, None)?;
-        write_atomically(&path, &bytes)?;
+        let bytes = Voice::write_with(
+            voice.manifest().clone(),
+            voice.native().context("a voice of the native engine")?,
+            extras,
+            None,
+        )?;
+        new_file::write(&path, &bytes, Existing::Replace)?;
         println!("{}: {} bytes with preview and picture", voice.name(), bytes.len());
     }
     Ok(())

@@ -6,11 +6,11 @@
 
 use anyhow::{Context as _, Result};
 use coffre::clone::{CloneOptions, FeatureFrame, NoiseFloor, voice_from_features};
+use coffre::engine::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use coffre::engine::content::ContentEncoder;
-use coffre::engine::native::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use coffre::engine::profile::SpeakerStatistics;
+use coffre::new_file::{self, Existing};
 use coffre::voice::manifest::{Consent, ConsentGround};
-use coffre::voice::package::write_atomically;
 use coffre::voice::{MeanShapes, Voice};
 
 use super::{Options, POPULATION_BAND_HZ, Row, Split, features, speakers_of_sex, spread};
@@ -147,7 +147,11 @@ pub fn build(
         ..CloneOptions::default()
     };
     let bytes = voice_from_features(&mut made, encoder.space(), &voice_options).context("no voice came of it")?;
-    write_atomically(&options.models.join("voices").join(format!("{}.coffre", invented.file)), &bytes)?;
+    new_file::write(
+        &options.models.join("voices").join(format!("{}.coffre", invented.file)),
+        &bytes,
+        Existing::Replace,
+    )?;
     println!("{}\n  file         {} bytes\n", Voice::from_bytes(&bytes)?.describe(), bytes.len());
     Ok(())
 }

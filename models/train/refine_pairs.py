@@ -166,6 +166,7 @@ class Program:
     def convert(self, source, output, voice, transpose, likeness):
         options = ["--mode", "mix", "--no-watermark", "--gate", "-100", "--unrefined", "--quiet"]
         wanted = ["--voice", self.voice(voice), "--transpose", transpose, "--likeness", likeness]
+        Path(output).unlink(missing_ok=True)
         self.run("convert", source, "-o", output, *wanted, *options)
 
 

@@ -21,13 +21,13 @@ use coffre::clone::{
     AnalysedFrame, CloneOptions, FeatureExtractor, FeatureFrame, NoiseFloor, encode, voice_from_features,
 };
 use coffre::engine::Mode;
+use coffre::engine::bands::ENV_BANDS;
 use coffre::engine::content::{ContentEncoder, MEL_BANDS};
-use coffre::engine::native::bands::ENV_BANDS;
 use coffre::engine::profile::{SourceProfile, SpeakerStatistics};
+use coffre::new_file::{self, Existing};
 use coffre::onnx::Runtime;
 use coffre::voice::manifest::{Consent, ConsentGround};
-use coffre::voice::package::write_atomically;
-use coffre::voice::{Bank, BankFrame, MeanShapes, Voice, VoiceParts};
+use coffre::voice::{Bank, BankFrame, MeanShapes, NativeVoice, Voice};
 
 use invented::INVENTED;
 
@@ -259,7 +259,7 @@ fn write_takes(path: &Path, takes: &[Vec<AnalysedFrame>]) -> Result<()> {
         let values = head.iter().chain(&frame.envelope).chain(&frame.mel);
         values.for_each(|value| bytes.extend(value.to_le_bytes()));
     }
-    Ok(write_atomically(path, &bytes)?)
+    Ok(new_file::write(path, &bytes, Existing::Replace)?)
 }
 
 fn read_takes(path: &Path, count: usize) -> Result<Vec<Vec<AnalysedFrame>>> {
@@ -312,10 +312,11 @@ fn build_voice(options: &Options, rows: &[Row], target: &Target, encoder: &mut C
         ..CloneOptions::default()
     };
     let voice = Voice::from_bytes(&voice_from_features(&mut takes, encoder.space(), &voice_options)?)?;
-    let parts = VoiceParts { absolute_share: ABSOLUTE_SHARE, ..voice.parts() };
+    let body = voice.native().context("a voice of the native engine")?;
+    let parts = NativeVoice { absolute_share: ABSOLUTE_SHARE, ..NativeVoice::clone(body) };
     let bytes = Voice::write(voice.manifest().clone(), &parts)?;
     let path = options.models.join("voices").join(format!("{}.coffre", target.file));
-    write_atomically(&path, &bytes)?;
+    new_file::write(&path, &bytes, Existing::Replace)?;
     println!("{}\n  file         {} bytes\n", Voice::from_bytes(&bytes)?.describe(), bytes.len());
     Ok(())
 }
@@ -392,7 +393,7 @@ fn build_population(options: &Options, rows: &[Row], split: &Split, encoder: &mu
     let attribution =
         "LibriSpeech (c) 2014 by Vassil Panayotov, CC BY 4.0; speechocean762, CC BY 4.0; statistics of excerpts";
     let bytes = profile.to_bytes("Population", attribution)?;
-    write_atomically(&options.models.join("population.profile"), &bytes)?;
+    new_file::write(&options.models.join("population.profile"), &bytes, Existing::Replace)?;
     println!(
         "population: {} speakers, {} frames, {:.0} Hz, {} bytes",
         2 * count,

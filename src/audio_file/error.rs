@@ -14,11 +14,11 @@ pub enum AudioFileError {
         source: std::io::Error,
     },
     /// Nothing that is known as audio.
-    #[error("{} is not a WAV or FLAC file that can be read ({reason}). Convert it to WAV or FLAC first", .path.display())]
+    #[error("{} cannot be read as audio: {reason}. Convert it to WAV or FLAC first", .path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What the reader did not like.
+        /// Why, in plain words.
         reason: String,
     },
     /// The file is shorter than its header says.
@@ -32,14 +32,12 @@ pub enum AudioFileError {
         promised: u64,
     },
     /// The audio data contradict themselves.
-    #[error("{} is damaged {position} samples from its start: {reason}. Copy or export it again", .path.display())]
+    #[error("{} is damaged {position} samples from its start. Copy or export it again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// Samples per channel before the damage.
         position: u64,
-        /// What the reader did not like.
-        reason: String,
     },
     /// Not one sample.
     #[error("{} holds no audio", .path.display())]
@@ -62,11 +60,6 @@ pub enum AudioFileError {
         reason: String,
     },
     /// The system would not write it.
-    #[error("{} cannot be written: {reason}", .path.display())]
-    Unwritable {
-        /// The file to write.
-        path: PathBuf,
-        /// The system's own words.
-        reason: String,
-    },
+    #[error(transparent)]
+    Unwritable(#[from] crate::new_file::WriteError),
 }

@@ -8,6 +8,8 @@ use flacenc::config;
 use flacenc::error::{Verified, Verify as _};
 use flacenc::source::{Context, Fill as _, FrameBuf};
 
+use crate::new_file::said;
+
 /// Samples per channel in one FLAC frame: what the reference encoder takes.
 const FRAME_LEN: usize = 4096;
 
@@ -62,9 +64,9 @@ impl<W: Write + Seek> FlacWriter<W> {
         self.info.set_total_samples(self.context.total_samples());
         // A last frame that is shorter does not count: RFC 9639, section 8.2.
         self.info.set_block_sizes(FRAME_LEN, FRAME_LEN).map_err(|error| error.to_string())?;
-        self.output.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
+        self.output.seek(SeekFrom::Start(0)).map_err(|error| said(&error))?;
         write_header(&mut self.output, &self.info)?;
-        self.output.flush().map_err(|error| error.to_string())
+        self.output.flush().map_err(|error| said(&error))
     }
 
     fn write_frame(&mut self, start: usize, len: usize) -> Result<(), String> {
@@ -77,7 +79,7 @@ impl<W: Write + Seek> FlacWriter<W> {
         self.frames += 1;
         let mut sink = MemSink::<u8>::new();
         frame.write(&mut sink).map_err(|error| error.to_string())?;
-        self.output.write_all(sink.as_slice()).map_err(|error| error.to_string())
+        self.output.write_all(sink.as_slice()).map_err(|error| said(&error))
     }
 }
 
@@ -99,5 +101,5 @@ pub fn flac_from_samples(samples: &[i16], rate: u32) -> Result<Vec<u8>, String> 
 fn write_header<W: Write>(output: &mut W, info: &StreamInfo) -> Result<(), String> {
     let mut sink = MemSink::<u8>::new();
     Stream::with_stream_info(info.clone()).write(&mut sink).map_err(|error| error.to_string())?;
-    output.write_all(sink.as_slice()).map_err(|error| error.to_string())
+    output.write_all(sink.as_slice()).map_err(|error| said(&error))
 }

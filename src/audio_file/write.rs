@@ -1,30 +1,36 @@
-//! Writing WAV and FLAC, complete or not at all: into a temporary file beside the target, which is renamed at the end.
+//! Writing WAV and FLAC, complete or not at all.
 
+use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use super::flac::FlacWriter;
+use super::wav::WavWriter;
+use super::wave::Chunk;
 use super::{AudioFileError, AudioSpec, SampleFormat};
-
-/// Bytes that the lengths in a WAV header can count, less a generous header.
-const MAX_WAV_BYTES: u64 = u32::MAX as u64 - 4096;
+use crate::new_file::{Existing, NewFile, WriteError, said};
 
 /// The file being written, by format.
 enum Sink {
-    Wav(hound::WavWriter<BufWriter<std::fs::File>>),
-    Flac(Box<FlacWriter<BufWriter<std::fs::File>>>),
+    Wav(WavWriter<BufWriter<File>>),
+    Flac(Box<FlacWriter<BufWriter<File>>>),
+}
+
+/// What a file gets besides its samples.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// Chunks of the original, for WAV.
+    pub chunks: Vec<Chunk>,
+    /// Samples per channel that will be written, if that is known.
+    pub len: Option<u64>,
 }
 
 /// An audio file being written. Dropping it before [`AudioWriter::finish`] leaves nothing behind.
 pub struct AudioWriter {
     path: PathBuf,
-    file: NamedTempFile,
+    file: NewFile,
     sink: Sink,
     format: SampleFormat,
-    frame_bytes: u64,
-    written: u64,
     clipped: u64,
     /// Scratch for integer samples.
     integers: Vec<i32>,
@@ -33,12 +39,20 @@ pub struct AudioWriter {
 impl AudioWriter {
     /// Begins the file `path`, whose extension decides its format.
     ///
-    /// FLAC holds integers of at most 24 bits: more, and floating point, become 24 bits.
+    /// FLAC holds integers of at most 24 bits: more, and floating point, become 24 bits. A WAV file beyond 4 GB is RF64.
     ///
     /// # Errors
     /// [`AudioFileError::UnknownExtension`], [`AudioFileError::Impossible`] for channels or rates that the format cannot
     /// have, [`AudioFileError::Unwritable`].
     pub fn create(path: &Path, spec: AudioSpec) -> Result<Self, AudioFileError> {
+        Self::create_with(path, spec, &Extras::default())
+    }
+
+    /// As [`AudioWriter::create`], with more than samples.
+    ///
+    /// # Errors
+    /// As [`AudioWriter::create`].
+    pub fn create_with(path: &Path, spec: AudioSpec, extras: &Extras) -> Result<Self, AudioFileError> {
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         let is_flac = match extension.as_ref().and_then(|extension| extension.to_str()) {
             Some("wav" | "wave") => false,
@@ -46,46 +60,22 @@ impl AudioWriter {
             _ => return Err(AudioFileError::UnknownExtension { path: path.into() }),
         };
         let impossible = |reason: String| AudioFileError::Impossible { path: path.into(), reason };
-        let unwritable = |reason: String| AudioFileError::Unwritable { path: path.into(), reason };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".coffre-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // What any new file gets; the user's mask applies.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(|error| unwritable(error.to_string()))?;
-        let handle = file.reopen().map_err(|error| unwritable(error.to_string()))?;
+        let file = NewFile::create(path)?;
+        let handle = file.file().try_clone().map_err(|error| WriteError::new(path, &error))?;
         let output = BufWriter::with_capacity(1 << 16, handle);
-
         let format = match spec.format {
             SampleFormat::Int { bits } if is_flac => SampleFormat::Int { bits: bits.min(24) },
             SampleFormat::Float if is_flac => SampleFormat::Int { bits: 24 },
             format => format,
         };
-        let (bits, sample_format) = match format {
-            SampleFormat::Int { bits } => (bits, hound::SampleFormat::Int),
-            SampleFormat::Float => (32, hound::SampleFormat::Float),
+        let spec = AudioSpec { format, ..spec };
+        let sink = match format {
+            SampleFormat::Int { bits } if is_flac => {
+                Sink::Flac(Box::new(FlacWriter::new(output, spec.rate, spec.channels, bits).map_err(impossible)?))
+            }
+            _ => Sink::Wav(WavWriter::new(output, spec, extras.len, &extras.chunks).map_err(impossible)?),
         };
-        let sink = if is_flac {
-            Sink::Flac(Box::new(FlacWriter::new(output, spec.rate, spec.channels, bits).map_err(impossible)?))
-        } else {
-            let channels = u16::try_from(spec.channels).map_err(|error| impossible(error.to_string()))?;
-            let header = hound::WavSpec { channels, sample_rate: spec.rate, bits_per_sample: bits, sample_format };
-            Sink::Wav(hound::WavWriter::new(output, header).map_err(|error| impossible(error.to_string()))?)
-        };
-        Ok(Self {
-            path: path.into(),
-            file,
-            sink,
-            format,
-            frame_bytes: spec.channels as u64 * u64::from(bits / 8),
-            written: 0,
-            clipped: 0,
-            integers: Vec::new(),
-        })
+        Ok(Self { path: path.into(), file, sink, format, clipped: 0, integers: Vec::new() })
     }
 
     /// How samples are stored, after what the format does not have was replaced.
@@ -101,10 +91,8 @@ impl AudioWriter {
     /// Appends interleaved samples.
     ///
     /// # Errors
-    /// [`AudioFileError::Unwritable`]; [`AudioFileError::Impossible`] when a WAV file grows beyond 4 GB.
+    /// [`AudioFileError::Unwritable`].
     pub fn write(&mut self, block: &[f32]) -> Result<(), AudioFileError> {
-        self.written += block.len() as u64;
-        let unwritable = |path: &Path, reason: String| AudioFileError::Unwritable { path: path.into(), reason };
         if let SampleFormat::Int { bits } = self.format {
             self.integers.clear();
             let scale = f64::from(1_u32 << (bits - 1));
@@ -116,20 +104,11 @@ impl AudioWriter {
                 self.integers.push(limited as i32);
             }
         }
-        match &mut self.sink {
-            Sink::Wav(wav) => {
-                if self.written * (self.frame_bytes / u64::from(wav.spec().channels)) > MAX_WAV_BYTES {
-                    let reason = "a WAV file holds at most 4 GB. Choose a name that ends in .flac".into();
-                    return Err(AudioFileError::Impossible { path: self.path.clone(), reason });
-                }
-                let result = match self.format {
-                    SampleFormat::Float => block.iter().try_for_each(|sample| wav.write_sample(*sample)),
-                    SampleFormat::Int { .. } => self.integers.iter().try_for_each(|sample| wav.write_sample(*sample)),
-                };
-                result.map_err(|error| unwritable(&self.path, error.to_string()))
-            }
-            Sink::Flac(flac) => flac.write(&self.integers).map_err(|reason| unwritable(&self.path, reason)),
-        }
+        let written = match &mut self.sink {
+            Sink::Wav(wav) => wav.write(block, &self.integers).map_err(|error| said(&error)),
+            Sink::Flac(flac) => flac.write(&self.integers),
+        };
+        written.map_err(|reason| WriteError { path: self.path.clone(), reason }.into())
     }
 
     /// Completes the file and gives it its name, replacing what was there.
@@ -137,15 +116,32 @@ impl AudioWriter {
     /// # Errors
     /// [`AudioFileError::Unwritable`].
     pub fn finish(self) -> Result<(), AudioFileError> {
-        let path = self.path;
-        let unwritable = |reason: String| AudioFileError::Unwritable { path: path.clone(), reason };
-        match self.sink {
-            Sink::Wav(wav) => wav.finalize().map_err(|error| unwritable(error.to_string()))?,
-            Sink::Flac(flac) => flac.finish().map_err(unwritable)?,
-        }
-        self.file.as_file().sync_all().map_err(|error| unwritable(error.to_string()))?;
-        self.file.persist(&path).map_err(|error| unwritable(error.error.to_string()))?;
-        Ok(())
+        self.finish_as(Existing::Replace)
+    }
+
+    /// As [`AudioWriter::finish`], with a word on what was there.
+    ///
+    /// # Errors
+    /// As [`AudioWriter::finish`].
+    pub fn finish_as(self, existing: Existing) -> Result<(), AudioFileError> {
+        let path = self.path.clone();
+        self.finish_under(&path, existing)
+    }
+
+    /// As [`AudioWriter::finish_as`], with another name in the same folder.
+    ///
+    /// # Errors
+    /// As [`AudioWriter::finish`].
+    pub fn finish_under(self, path: &Path, existing: Existing) -> Result<(), AudioFileError> {
+        let is_other = path != self.path;
+        let path = path.to_path_buf();
+        let finished = match self.sink {
+            Sink::Wav(wav) => wav.finish().map_err(|error| said(&error)),
+            Sink::Flac(flac) => flac.finish(),
+        };
+        finished.map_err(|reason| WriteError { path: path.clone(), reason })?;
+        let file = if is_other { self.file.renamed(path) } else { self.file };
+        Ok(file.finish(existing).map(drop)?)
     }
 }
 

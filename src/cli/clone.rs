@@ -9,30 +9,37 @@ use coffre::clone::recording::{self, Recording};
 use coffre::clone::{Analysed, CloneError, CloneOptions, Cloner, Grade};
 use coffre::engine::Mode;
 use coffre::engine::content::ContentEncoder;
+use coffre::new_file;
 use coffre::onnx::Runtime;
 use coffre::voice::extras::Extras;
 use coffre::voice::library::{self, EXTENSION};
-use coffre::voice::package::{Package, write_atomically};
+use coffre::voice::package::Package;
 use coffre::voice::{Consent, Manifest, Portrait, Signer, Voice, VoiceError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::consent::ConsentOptions;
+use super::force::Force;
 use super::{CliError, improve, output};
 
 /// Options of `clone`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Recordings of one person: WAV, AIFF or FLAC, 8 to 192 kHz, speech or singing; or folders of them. Or one voice
-    /// file that keeps its recordings, to make it again
+    /// Recordings of one person: any common audio file, speech or singing; or folders of them. Or one voice file that
+    /// keeps its recordings, to make it again
     #[arg(value_name = "FILE|FOLDER", required = true)]
     recordings: Vec<PathBuf>,
+    /// Take the folders in folders too
+    #[arg(short, long)]
+    recursive: bool,
     /// Name of the voice
     #[arg(long, value_name = "NAME", required_unless_present = "check_only")]
     name: Option<String>,
     /// The voice file; default: into your library
     #[arg(short, long, value_name = "OUT.coffre", conflicts_with = "check_only")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Only check the recordings
     #[arg(long = "check")]
     check_only: bool,
@@ -88,6 +95,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
     // An incomplete consent record is refused before the work, not after it.
     options.consent.record(None)?;
+    if let Some(path) = &options.output {
+        options.force.check(path)?;
+        if options.improve {
+            options.force.check(&improve::beside(path))?;
+        }
+    }
     let source = Source::open(options)?;
     let portrait = options.portrait.as_deref().map(read_portrait).transpose()?;
     let signer = options.sign.as_deref().map(signer).transpose()?;
@@ -126,7 +139,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         let bytes = analysed.make(&clone_options).map_err(|error| failed(error, options))?;
         let path = match &options.output {
             Some(path) => {
-                write_atomically(path, &bytes).map_err(CliError::voice(path.display()))?;
+                new_file::write(path, &bytes, options.force.existing())?;
                 path.clone()
             }
             None => library::save(&clone_options.name, &bytes).map_err(CliError::voice("the library"))?,
@@ -137,7 +150,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             true => {
                 let beside = options.output.as_deref().map(improve::beside);
                 let is_quiet = options.quiet || options.json;
-                Some(improve::improve(&bytes, recordings, &clone_options.name, beside, is_quiet)?)
+                Some(improve::improve(&bytes, recordings, &clone_options.name, beside, options.force, is_quiet)?)
             }
             false => None,
         };
@@ -148,7 +161,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     findings.extend(spoken.map(spoken::finding));
     if options.json {
         output::json(&json!({
-            "recordings": source.files,
+            "recordings": source.files.iter().map(output::path).collect::<Vec<_>>(),
             "seconds_taken": output::rounded(start.elapsed().as_secs_f64()),
             "check": check,
             "findings": findings,
@@ -156,7 +169,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             "output": made.as_ref().map(|(path, ..)| output::path(path)),
             "id": made.as_ref().map(|(_, voice, _)| voice.id().to_string()),
             "bytes": made.as_ref().map(|(.., bytes)| bytes),
-            "bank_frames": made.as_ref().map(|(_, voice, _)| voice.bank().len()),
+            "bank_frames": made.as_ref().map(|(_, voice, _)| voice.native().map_or(0, |body| body.bank.len())),
             "improved": improved.as_ref().map(|improved| output::path(&improved.path)),
             "consent": made.as_ref().map(|(_, voice, _)| voice.manifest().consent.clone()),
         }));
@@ -213,7 +226,11 @@ impl Source {
             let text = format!("{} is a voice file; it can only be made anew alone", path.display());
             return Err(CliError::Usage(text));
         }
-        let files = recording::audio_files(&options.recordings).map_err(CliError::Recording)?;
+        let look = recording::audio_files(&options.recordings, options.recursive).map_err(CliError::Recording)?;
+        for line in look.left_out().iter().filter(|_| !options.quiet) {
+            output::complain(format_args!("coffre: {line}"));
+        }
+        let files = look.files.into_iter().map(|file| file.path).collect();
         Ok(Self { files, manifest: None, portrait: None, _folder: None })
     }
 
@@ -278,6 +295,9 @@ fn analyse(
             bar.set_position((cloner.seconds() * 1000.0) as u64);
         }
         cloner.end_take(recording.clipped());
+        if let Some(remark) = recording.remark().filter(|_| !options.quiet) {
+            output::complain(format_args!("coffre: {}: {remark}", path.display()));
+        }
     }
     bar.finish_and_clear();
     if cloner.is_full() {

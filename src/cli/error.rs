@@ -8,6 +8,7 @@ use coffre::clone::improve::ImproveError;
 use coffre::clone::recording::RecordingError;
 use coffre::engine::EngineError;
 use coffre::engine::stream::UnsupportedRate;
+use coffre::new_file::WriteError;
 use coffre::onnx::{GraphError, RuntimeError};
 use coffre::voice::VoiceError;
 
@@ -74,9 +75,32 @@ pub enum CliError {
     /// The engine failed while converting.
     #[error("{0}. Nothing was written; try again, and reinstall Coffre if this happens again")]
     Engine(#[from] EngineError),
+    /// The engine failed in the middle of a file; what it had done is kept.
+    #[error("{source}. The first {seconds:.0} s are in {}; try again, and reinstall Coffre if this happens again", .path.display())]
+    Stopped {
+        /// Why.
+        source: EngineError,
+        /// Where the beginning is.
+        path: PathBuf,
+        /// How much it is.
+        seconds: f64,
+    },
+    /// Of several files some failed; each was told already.
+    #[error("{failed} of {count} files failed")]
+    Several {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        count: usize,
+        /// The first failure, which gives the exit code.
+        first: Box<CliError>,
+    },
     /// The output file.
     #[error("{0}")]
     Output(AudioFileError),
+    /// A file that is not audio.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Something that `doctor` found; its report has the details.
     #[error("{problem}")]
     Unhealthy {
@@ -93,11 +117,14 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Input(_) | Self::Rate { .. } | Self::Recording(_) | Self::Clone(_) => 3,
+            Self::Voice { source: VoiceError::Unwritable(_), .. } => 6,
             Self::Voice { .. } | Self::Improve { .. } => 4,
             Self::Runtime(_) | Self::Missing(_) | Self::Unusable(_) | Self::Graph(_) | Self::Engine(_) => 5,
             #[cfg(feature = "fetch")]
             Self::Fetch { .. } => 5,
-            Self::Output(_) => 6,
+            Self::Output(_) | Self::Write(_) => 6,
+            Self::Stopped { .. } => 5,
+            Self::Several { first, .. } => first.exit_code(),
             Self::Unhealthy { exit_code, .. } => *exit_code,
         }
     }

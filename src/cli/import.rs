@@ -1,14 +1,14 @@
 //! `import`: turns an RVC voice into a voice of Coffre's library.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use coffre::voice::import::{import_rvc, index_beside};
-use coffre::voice::library::{EXTENSION, save_as, user_folder};
-use coffre::voice::package::{Package, write_atomically};
-use coffre::voice::{Delivery, Manifest, Voice, VoiceError, VoiceId};
+use coffre::voice::library::{self, ForeignPlace, ForeignStep, ForeignWishes, Imported, Library};
+use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::force::Force;
 use super::{CliError, output};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,8 @@ pub struct Options {
     /// Output file; default: into the folder of your voices
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Name of the voice; default: that of the file
     #[arg(long)]
     name: Option<String>,
@@ -36,43 +38,67 @@ pub struct Options {
 /// Imports one voice.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
-    let what = options.voice.display();
-    let refused = |error: VoiceError| CliError::Voice { what: what.to_string(), source: error };
-    let index = options.index.clone().or_else(|| index_beside(&options.voice));
-    let voice = import_rvc(&options.voice, index.as_deref()).map_err(|error| refused(error.into()))?;
-    let name = options.name.clone().unwrap_or_else(|| voice.name().to_owned());
-    let mut manifest = Manifest { name: name.clone(), ..voice.manifest().clone() };
-    if let Some(range) = options.range {
-        // The middle of a range is its geometric mean: pitch is heard in ratios.
-        (manifest.range_hz, manifest.median_f0_hz) = (range, (range[0] * range[1]).sqrt());
-        manifest.delivery = Delivery::Sung;
+    if let Some(path) = &options.output {
+        options.force.check(path)?;
     }
-    let bytes = written(manifest, &voice).map_err(refused)?;
-    let path = match &options.output {
-        Some(path) => {
-            write_atomically(path, &bytes).map_err(CliError::voice(path.display()))?;
-            path.clone()
+    let wishes = ForeignWishes { index: options.index.clone(), name: options.name.clone(), range_hz: options.range };
+    let bar = progress();
+    let mut tell = |step| bar.set_message(in_words(step));
+    let done = match &options.output {
+        Some(path) => library::import_foreign(
+            &options.voice,
+            &wishes,
+            ForeignPlace::File(path, options.force.existing()),
+            &mut tell,
+        ),
+        None => {
+            let place = ForeignPlace::Library(&folder()?, &Library::look(&[]));
+            library::import_foreign(&options.voice, &wishes, place, &mut tell)
         }
-        None => keep(&name, &bytes)?,
     };
-    let about = voice.rvc().map(coffre::voice::rvc::RvcVoice::describe).unwrap_or_default();
+    bar.finish_and_clear();
+    let done = done.map_err(CliError::voice(options.voice.display()))?;
+    let (Imported::New(path) | Imported::Known(path)) = &done.place;
     if options.json {
         output::json(&json!({
-            "name": name,
-            "id": VoiceId::of(&bytes).to_string(),
-            "path": output::path(&path),
-            "index": index.as_ref().map(output::path),
-            "bytes": bytes.len(),
-            "description": about,
+            "name": done.name,
+            "id": done.id.to_string(),
+            "path": output::path(path),
+            "index": done.index.as_ref().map(output::path),
+            "bytes": done.len,
+            "description": done.description,
             "seconds": output::rounded(start.elapsed().as_secs_f64()),
         }));
     } else {
-        output::line(format_args!("{}: {name}, {about}", path.display()));
-        if let Some(index) = &index {
+        output::line(format_args!("{}: {}, {}", path.display(), done.name, done.description));
+        if let Some(index) = &done.index {
             output::line(format_args!("  index: {}", index.display()));
         }
     }
     Ok(())
+}
+
+/// The folder of the user's voices, made if need be.
+fn folder() -> Result<PathBuf, CliError> {
+    let folder = library::user_folder()
+        .ok_or_else(|| CliError::Usage("name the result with -o: there is no home folder".into()))?;
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        CliError::Usage(format!("{} cannot be made ({error}); name the result with -o", folder.display()))
+    })?;
+    Ok(folder)
+}
+
+/// What is being done, on a terminal.
+fn progress() -> ProgressBar {
+    if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() }
+}
+
+fn in_words(step: ForeignStep) -> &'static str {
+    match step {
+        ForeignStep::Reading => "reading",
+        ForeignStep::Packing => "packing",
+        ForeignStep::Writing => "writing",
+    }
 }
 
 /// Two frequencies with a dash between them.
@@ -84,30 +110,6 @@ fn range(text: &str) -> Result<[f32; 2], String> {
         [low, high] if low >= 20.0 && low < high && high <= 4_000.0 => Ok(range),
         _ => Err(wrong()),
     }
-}
-
-fn written(manifest: Manifest, voice: &Voice) -> Result<Vec<u8>, VoiceError> {
-    let parts = voice.rvc().ok_or_else(|| VoiceError::UnknownEngine { engine: voice.manifest().engine.clone() })?;
-    Voice::write_rvc(manifest, parts)
-}
-
-/// Writes a file of this name into the user's folder; another voice of that name stays, and the same one is not written
-/// twice.
-fn keep(name: &str, bytes: &[u8]) -> Result<PathBuf, CliError> {
-    let folder =
-        user_folder().ok_or_else(|| CliError::Usage("name the result with -o: there is no home folder".into()))?;
-    std::fs::create_dir_all(&folder).map_err(|error| {
-        CliError::Usage(format!("{} cannot be made ({error}); name the result with -o", folder.display()))
-    })?;
-    let plain = |c: char| if c.is_alphanumeric() || " -_.()".contains(c) { c } else { '_' };
-    let file: String = name.trim().trim_start_matches('.').chars().map(plain).collect();
-    let path = folder.join(format!("{file}.{EXTENSION}"));
-    if std::fs::metadata(&path).is_ok_and(|about| about.len() == bytes.len() as u64)
-        && Package::read_file(&path).is_ok_and(|there| there == bytes)
-    {
-        return Ok(path);
-    }
-    save_as(&folder, &file, bytes).map_err(CliError::voice(folder.display()))
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use coffre::clone::improve::{Improvement, checkpoint, improved_name};
+use coffre::new_file;
 use coffre::voice::library::{self, EXTENSION, Library};
-use coffre::voice::package::{Package, write_atomically};
+use coffre::voice::package::Package;
 use coffre::voice::{Voice, VoiceError};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::force::Force;
 use super::{CliError, output, session};
 
 /// Options of `improve`.
@@ -23,6 +25,8 @@ pub struct Options {
     /// File for the improved voice; default: into your library
     #[arg(short, long, value_name = "OUT.coffre")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Print a report as JSON
     #[arg(long)]
     json: bool,
@@ -34,8 +38,11 @@ pub struct Options {
 /// Improves one voice.
 pub fn run(options: &Options) -> Result<(), CliError> {
     let start = Instant::now();
+    if let Some(path) = &options.output {
+        options.force.check(path)?;
+    }
     let bytes = content(&options.voice).map_err(CliError::voice(&options.voice))?;
-    let improved = improve(&bytes, None, &options.voice, options.output.clone(), options.quiet)?;
+    let improved = improve(&bytes, None, &options.voice, options.output.clone(), options.force, options.quiet)?;
     if options.json {
         output::json(&json!({
             "seconds_taken": output::rounded(start.elapsed().as_secs_f64()),
@@ -85,6 +92,7 @@ pub fn improve(
     recordings: Option<Vec<u8>>,
     what: &str,
     path: Option<PathBuf>,
+    force: Force,
     is_quiet: bool,
 ) -> Result<Improved, CliError> {
     let failed = |source| CliError::Improve { what: what.to_owned(), source };
@@ -110,7 +118,7 @@ pub fn improve(
     let bytes = improvement.finish().map_err(CliError::voice(what))?;
     let path = match path {
         Some(path) => {
-            write_atomically(&path, &bytes).map_err(CliError::voice(path.display()))?;
+            new_file::write(&path, &bytes, force.existing())?;
             path
         }
         None => library::save(&name, &bytes).map_err(CliError::voice("the library"))?,

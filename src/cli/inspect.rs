@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use coffre::audio_file::folder::AUDIO;
 use coffre::audio_file::{AudioReader, AudioSpec};
 use coffre::engine::profile::SourceProfile;
 use coffre::voice::package::Package;
@@ -89,7 +90,7 @@ fn voice_report(voice: &Voice, wants_json: bool) {
         "id": voice.id().to_string(),
         "name": voice.name(),
         "median_f0_hz": voice.manifest().register_hz(),
-        "bank_frames": voice.bank().len(),
+        "bank_frames": voice.native().map_or(0, |body| body.bank.len()),
         "origin_unknown": voice.manifest().consent.is_none(),
         "signature": voice.signature().key(),
         "manifest": manifest,
@@ -122,11 +123,14 @@ fn audio(path: &Path, wants_json: bool) -> Result<(), CliError> {
             path.display()
         ));
     }
+    if let Some(remark) = reader.remark() {
+        output::complain(format_args!("coffre: {}: {remark}", path.display()));
+    }
     Ok(())
 }
 
 fn is_audio(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
     let extension = extension.as_ref().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| ["wav", "wave", "flac", "aif", "aiff"].contains(&extension))
+    extension.is_some_and(|extension| AUDIO.contains(&extension))
 }

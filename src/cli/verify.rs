@@ -22,7 +22,7 @@ const LIMITS: &str = "A mark shows that Coffre converted the sound. A missing ma
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The audio file: WAV, AIFF or FLAC; decode other formats first
+    /// The audio file, of any common kind
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print JSON
@@ -81,6 +81,9 @@ fn levels(path: &Path) -> Result<Levels, AudioFileError> {
         resampled.resize(resampler.available(), 0.0);
         resampler.pull(&mut resampled);
         analyser.push(&resampled);
+    }
+    if let Some(remark) = reader.remark() {
+        output::complain(format_args!("coffre: {}: {remark}", path.display()));
     }
     Ok(analyser.finish())
 }

@@ -7,6 +7,7 @@ use coffre::voice::{Library, Manifest, VoiceError};
 use serde_json::{Value, json};
 
 use super::consent::ConsentOptions;
+use super::force::Force;
 use super::{CliError, output};
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,8 @@ enum Change {
         /// The new file
         #[arg(short, long, value_name = "OUT.coffre")]
         output: PathBuf,
+        #[command(flatten)]
+        force: Force,
     },
     /// Rename a voice; sessions still find it
     Rename {
@@ -95,7 +98,10 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     }
     for (_, folder, state) in library.folders() {
         if *state == FolderState::Silent {
-            eprintln!("coffre: the voice folder {} does not answer; its voices are left out", folder.display());
+            output::complain(format_args!(
+                "coffre: the voice folder {} does not answer; its voices are left out",
+                folder.display()
+            ));
         }
     }
     if library.voices().next().is_none() {
@@ -120,8 +126,9 @@ impl Change {
                     }
                 }
             }
-            Self::Export { voice, output } => {
-                library::export(find(voice)?, output).map_err(CliError::voice(output.display()))?;
+            Self::Export { voice, output, force } => {
+                force.check(output)?;
+                library::export(find(voice)?, output, force.existing()).map_err(CliError::voice(output.display()))?;
             }
             Self::Rename { voice, name } => {
                 library::rename(find(voice)?, name).map_err(CliError::voice(voice))?;

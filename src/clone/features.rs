@@ -1,8 +1,8 @@
 //! Features of whole recordings, from the same analysis as the live engine in mix mode.
 
 use crate::engine::analysis::{Analyser, AnalysisFrame};
+use crate::engine::bands::ENV_BANDS;
 use crate::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
-use crate::engine::native::bands::ENV_BANDS;
 use crate::engine::{HOP_LEN, Mode};
 use crate::onnx::GraphError;
 use crate::voice::KEY_LEN;

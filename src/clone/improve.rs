@@ -22,9 +22,10 @@ mod least_squares;
 
 use std::sync::Arc;
 
+use crate::engine::native::target::Target;
 use crate::engine::profile::SourceProfile;
-use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
-use crate::voice::{Bank, BankFrame, Extras, Manifest, Package, Voice, VoiceError, VoiceId, VoiceParts};
+use crate::voice::manifest::{FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
+use crate::voice::{Bank, BankFrame, Extras, Manifest, NativeVoice, Package, Voice, VoiceError, VoiceId};
 
 use adapt::Adapting;
 use align::{Alignment, key};
@@ -68,7 +69,7 @@ pub enum ImproveError {
 pub struct Improvement {
     id: VoiceId,
     extras: Extras,
-    voice: Voice,
+    target: Target,
     alignment: Alignment,
     adapting: Option<Adapting>,
     not_adapted: Option<String>,
@@ -88,11 +89,9 @@ impl Improvement {
     /// # Errors
     /// As [`Self::new`].
     pub fn new_with(bytes: &[u8], recordings: Option<Vec<u8>>) -> Result<Self, ImproveError> {
-        let voice = Voice::from_bytes(bytes)?;
-        if voice.manifest().engine != ENGINE_NATIVE {
-            return Err(ImproveError::Foreign);
-        }
-        if voice.bank().is_empty() {
+        let target = Target::of(&Arc::new(Voice::from_bytes(bytes)?)).ok_or(ImproveError::Foreign)?;
+        let (voice, body) = (target.voice(), target.body());
+        if body.bank.is_empty() {
             return Err(ImproveError::NoBank);
         }
         let population: Arc<SourceProfile> = SourceProfile::population();
@@ -103,16 +102,16 @@ impl Improvement {
             return Err(ImproveError::Already);
         }
         let extras = Extras::read(&Package::open(bytes)?)?;
-        let alignment = Alignment::new(voice.bank(), population);
+        let alignment = Alignment::new(&body.bank, population);
         let adapting = match recordings.or_else(|| extras.recordings.clone()) {
-            Some(recordings) => Adapting::new(&voice, recordings),
+            Some(recordings) => Adapting::new(&target, recordings),
             None => Err("its file does not keep the recordings".to_owned()),
         };
         let (adapting, not_adapted) = match adapting {
             Ok(adapting) => (Some(adapting), None),
             Err(reason) => (None, Some(reason)),
         };
-        Ok(Self { id: voice.id(), extras, voice, alignment, adapting, not_adapted })
+        Ok(Self { id: target.id(), extras, target, alignment, adapting, not_adapted })
     }
 
     /// The voice that is being improved.
@@ -122,7 +121,7 @@ impl Improvement {
 
     /// Its display name.
     pub fn name(&self) -> &str {
-        self.voice.name()
+        self.target.voice().name()
     }
 
     /// Share of the work that is done, in `0.0..=1.0`.
@@ -143,7 +142,7 @@ impl Improvement {
 
     /// Does a little; some milliseconds. `false` when nothing is left to do.
     pub fn step(&mut self) -> bool {
-        if self.alignment.step(self.voice.bank()) {
+        if self.alignment.step(&self.target.body().bank) {
             return true;
         }
         match self.adapting.as_mut().map(Adapting::step) {
@@ -162,22 +161,23 @@ impl Improvement {
     /// [`VoiceError::Manifest`] when the manifest is not valid.
     pub fn finish(mut self) -> Result<Vec<u8>, VoiceError> {
         while self.step() {}
-        let bank = self.voice.bank();
+        let body = self.target.body();
+        let bank = &body.bank;
         let frame = |at: usize| BankFrame {
             key: self.alignment.map().apply(&key(bank, at)),
             shape: bank.shape(at),
             f0_hz: bank.f0_hz(at),
         };
         let frames: Vec<BankFrame> = (0..bank.len()).map(frame).collect();
-        let parts = self.voice.parts();
-        let parts = VoiceParts {
+        let better = NativeVoice {
             bank: Bank::quantise(&frames),
             absolute_share: ABSOLUTE_SHARE,
             // A voice that was just made has a first one.
-            adaptation: self.adapting.as_ref().and_then(Adapting::finish).or(parts.adaptation),
-            ..parts
+            adaptation: self.adapting.as_ref().and_then(Adapting::finish).or_else(|| body.adaptation.clone()),
+            shapes: body.shapes.clone(),
+            restoration: body.restoration.clone(),
         };
-        let old = self.voice.manifest().clone();
+        let old = self.target.voice().manifest().clone();
         let manifest = Manifest {
             format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },
             name: improved_name(&old.name),
@@ -186,7 +186,7 @@ impl Improvement {
             improved_from: Some(self.id.to_string()),
             ..old
         };
-        Voice::write_with(manifest, &parts, self.extras, None)
+        Voice::write_with(manifest, &better, self.extras, None)
     }
 }
 
@@ -216,12 +216,13 @@ mod tests {
         let new = Voice::from_bytes(&new_bytes).expect("readable");
         assert_eq!(new.manifest().improved_from, Some(old.id().to_string()));
         assert_eq!(new.name(), "Spoken (improved)");
-        assert_eq!((old.absolute_share(), new.absolute_share()), (0.0, ABSOLUTE_SHARE));
         assert_eq!(new.manifest().consent, old.manifest().consent);
-        assert_eq!((new.shapes(), new.restoration()), (old.shapes(), old.restoration()));
-        assert_eq!(new.bank().f0_steps(), old.bank().f0_steps());
-        for at in 0..old.bank().len() {
-            let pairs = new.bank().shape(at).into_iter().zip(old.bank().shape(at));
+        let [old, new] = [old, new].map(|voice| voice.native().expect("of the native engine").clone());
+        assert_eq!((old.absolute_share, new.absolute_share), (0.0, ABSOLUTE_SHARE));
+        assert_eq!((&new.shapes, &new.restoration), (&old.shapes, &old.restoration));
+        assert_eq!(new.bank.f0_steps(), old.bank.f0_steps());
+        for at in 0..old.bank.len() {
+            let pairs = new.bank.shape(at).into_iter().zip(old.bank.shape(at));
             assert!(pairs.into_iter().all(|(new, old)| (new - old).abs() < 1e-4), "quantised anew, otherwise the same");
         }
         let again = Improvement::new(&bytes).expect("a voice");

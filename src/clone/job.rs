@@ -118,7 +118,8 @@ impl CloneJob {
         encoder: impl Fn() -> Result<Option<ContentEncoder>, String> + Send + 'static,
     ) -> Self {
         Self::run(Stage::Listening, move |shared, inbox| {
-            let files = audio_files(&recordings).map_err(|error| error.to_string())?;
+            let look = audio_files(&recordings, false).map_err(|error| error.to_string())?;
+            let files: Vec<PathBuf> = look.files.into_iter().map(|file| file.path).collect();
             let cloner = Cloner::new(encoder()?).map_err(|error| error.to_string())?;
             finish(shared, listen(shared, &files, cloner)?, inbox, &encoder)
         })

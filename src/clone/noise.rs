@@ -4,8 +4,8 @@
 //! power, with a floor.
 
 use super::FeatureFrame;
+use crate::engine::bands::ENV_BANDS;
 use crate::engine::loudness::LoudnessMeter;
-use crate::engine::native::bands::ENV_BANDS;
 
 /// Share of the quietest frames that count as pauses.
 const PAUSES: f32 = 0.06;

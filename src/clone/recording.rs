@@ -5,17 +5,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::audio_file::folder::{self, Look};
 use crate::audio_file::{AudioFileError, AudioReader};
 use crate::engine::ENGINE_RATE;
 use crate::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
 use crate::engine::resample::Resampler;
 use crate::voice::package::hex;
-
-/// Audio files that are taken from a folder.
-const EXTENSIONS: [&str; 5] = ["wav", "wave", "flac", "aif", "aiff"];
-
-/// Most files of one folder.
-const MAX_FILES: usize = 10_000;
 
 /// Magnitude from which a flat top is clipping, whatever its level in the file. 0.25 = -12 dBFS.
 const LEAST_CLIP: f32 = 0.25;
@@ -40,7 +35,7 @@ pub enum RecordingError {
         rate: u32,
     },
     /// A folder without audio.
-    #[error("{} holds no WAV, AIFF or FLAC file", .path.display())]
+    #[error("{} holds no audio file", .path.display())]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
@@ -55,33 +50,24 @@ pub enum RecordingError {
     },
 }
 
-/// The audio files that paths mean: files stay, folders stand for the audio files directly in them, by name.
+/// The audio files that paths mean, see [`folder::look`].
 ///
 /// # Errors
-/// [`RecordingError::EmptyFolder`] or [`RecordingError::Unreadable`].
-pub fn audio_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, RecordingError> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
+/// [`RecordingError::EmptyFolder`] for a folder without any.
+pub fn audio_files(paths: &[PathBuf], is_recursive: bool) -> Result<Look, RecordingError> {
+    for path in paths.iter().filter(|path| path.is_dir()) {
+        let found = folder::look(std::slice::from_ref(path), is_recursive, None);
+        if let Some(closed) = found.closed.first().filter(|_| found.files.is_empty()) {
+            return Err(RecordingError::Unreadable {
+                path: closed.clone(),
+                reason: "the system does not show it".into(),
+            });
         }
-        let unreadable =
-            |error: std::io::Error| RecordingError::Unreadable { path: path.clone(), reason: error.to_string() };
-        let listing = std::fs::read_dir(path).map_err(unreadable)?;
-        let is_audio = |path: &PathBuf| {
-            let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-            extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str())) && path.is_file()
-        };
-        let mut found: Vec<PathBuf> =
-            listing.flatten().map(|item| item.path()).filter(is_audio).take(MAX_FILES).collect();
-        if found.is_empty() {
+        if found.files.is_empty() {
             return Err(RecordingError::EmptyFolder { path: path.clone() });
         }
-        found.sort();
-        files.append(&mut found);
     }
-    Ok(files)
+    Ok(folder::look(paths, is_recursive, None))
 }
 
 /// A recording being read, piece by piece.
@@ -125,6 +111,11 @@ impl Recording {
     /// Length in seconds, when the header says it.
     pub fn seconds_hint(&self) -> Option<f64> {
         self.reader.len_hint().map(|len| len as f64 / f64::from(self.reader.spec().rate))
+    }
+
+    /// What was wrong with the file although it could be read, see [`AudioReader::remark`].
+    pub fn remark(&self) -> Option<String> {
+        self.reader.remark()
     }
 
     /// Where clipping was seen so far: flat tops.
@@ -276,11 +267,12 @@ mod tests {
     #[test]
     fn folders_stand_for_their_audio_files_and_hashes_are_those_of_sha256sum() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(matches!(audio_files(&[folder.path().into()]), Err(RecordingError::EmptyFolder { .. })));
+        assert!(matches!(audio_files(&[folder.path().into()], false), Err(RecordingError::EmptyFolder { .. })));
         for name in ["b.wav", "a.FLAC", "notes.txt"] {
             std::fs::write(folder.path().join(name), name).expect("written");
         }
-        let found = audio_files(&[folder.path().into(), "c.wav".into()]).expect("two files");
+        let found = audio_files(&[folder.path().into(), "c.wav".into()], false).expect("two files");
+        let found: Vec<PathBuf> = found.files.into_iter().map(|file| file.path).collect();
         let names: Vec<_> = found.iter().map(|path| path.file_name().and_then(|name| name.to_str())).collect();
         assert_eq!(names, [Some("a.FLAC"), Some("b.wav"), Some("c.wav")]);
         let one = file_sha256(&found[1]).expect("readable");

@@ -4,7 +4,7 @@
 //! absolute map multiplies by the ratio of the standard deviations per band, limited to 1..=1.7.
 
 use super::FeatureFrame;
-use crate::engine::native::bands::ENV_BANDS;
+use crate::engine::bands::ENV_BANDS;
 use crate::engine::retrieval::Retriever;
 use crate::voice::{Bank, KEY_LEN, MeanShapes, Restoration};
 

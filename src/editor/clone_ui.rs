@@ -140,7 +140,7 @@ fn choose_ui(
     panel: &mut ClonePanel,
     actions: &mut Vec<Action>,
 ) {
-    let lines = "Recordings of one person, alone: WAV, AIFF or FLAC, speech or singing.\n5 s give a coarse voice, 30 s a good \
+    let lines = "Recordings of one person, alone: any common audio file, speech or singing.\n5 s give a coarse voice, 30 s a good \
                  one, minutes the best. Choose files, or write the path of a file or folder:";
     let text = Rect::from_min_size(body.min, vec2(body.width(), 52.0));
     paint::block_in(ui, text, lines, theme::regular(12.5), theme::DIM);
@@ -181,10 +181,12 @@ fn choose_ui(
     let width = switch::button_width(ui, "Import…");
     let button = Rect::from_min_size(pos2(body.left(), text.bottom() + 6.0), vec2(width, 30.0));
     choose_button_ui(ui, button, "Import…", Purpose::Voices, model, actions);
-    if let Some((said, is_good)) = &model.imported {
+    let importing = model.importing.as_ref().map(|step| (step, theme::DIM));
+    let imported =
+        model.imported.as_ref().map(|(said, is_good)| (said, if *is_good { theme::GOOD } else { theme::BAD }));
+    if let Some((said, colour)) = importing.or(imported) {
         let said_rect =
             Rect::from_min_max(pos2(button.right() + 10.0, button.top()), pos2(body.right(), button.bottom()));
-        let colour = if *is_good { theme::GOOD } else { theme::BAD };
         paint::block_in(ui, said_rect, said, theme::regular(12.0), colour);
         ui.interact(said_rect, ui.scope_id().with("imported"), Sense::hover()).on_hover_text(said);
     }

@@ -7,13 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
+use crate::audio_file::folder::AUDIO;
 use crate::clone::background::background;
-use crate::voice::import::{RVC_EXTENSIONS, import_rvc, index_beside};
-use crate::voice::library::{self, EXTENSION, Imported, Library};
+use crate::voice::import::RVC_EXTENSIONS;
+use crate::voice::library::{self, EXTENSION, ForeignPlace, ForeignStep, ForeignWishes, Imported, Library};
 use crate::voice::{Voice, VoiceError};
-
-/// Endings of recordings.
-const RECORDINGS: [&str; 5] = ["wav", "wave", "flac", "aif", "aiff"];
 
 /// What files are chosen for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +39,17 @@ pub enum Chosen {
 /// A window that is open, or an import under way.
 #[derive(Debug)]
 pub struct Dialog {
-    answer: Receiver<Chosen>,
+    news: Receiver<News>,
+    step: Option<String>,
+}
+
+/// What the dialog's thread tells.
+#[derive(Debug)]
+enum News {
+    /// What it is doing.
+    Step(String),
+    /// What came of it.
+    Done(Chosen),
 }
 
 impl Dialog {
@@ -56,29 +64,39 @@ impl Dialog {
         pick: impl FnOnce(Purpose) -> Vec<PathBuf> + Send + 'static,
         folder: Option<PathBuf>,
     ) -> Self {
-        let (sender, answer) = channel();
+        let (sender, news) = channel();
         let run = move || {
             let files = pick(purpose);
             let chosen = match (purpose, files.is_empty()) {
                 (_, true) => return,
                 (Purpose::Recordings, _) => Chosen::Recordings(files),
-                (Purpose::Voices, _) => import(&files, folder.as_deref()),
+                (Purpose::Voices, _) => import(&files, folder.as_deref(), &mut |step| {
+                    let _ = sender.send(News::Step(step));
+                }),
             };
             // The editor may be gone by now.
-            let _ = sender.send(chosen);
+            let _ = sender.send(News::Done(chosen));
         };
         // Without a thread the sender goes at once: as if cancelled.
         let _ = background("coffre-dialog", run);
-        Self { answer }
+        Self { news, step: None }
     }
 
     /// What was chosen; `Err` while the window is open, `Ok(None)` when it was cancelled.
-    pub fn answer(&self) -> Result<Option<Chosen>, StillOpen> {
-        match self.answer.try_recv() {
-            Ok(chosen) => Ok(Some(chosen)),
-            Err(TryRecvError::Disconnected) => Ok(None),
-            Err(TryRecvError::Empty) => Err(StillOpen),
+    pub fn answer(&mut self) -> Result<Option<Chosen>, StillOpen> {
+        loop {
+            match self.news.try_recv() {
+                Ok(News::Step(step)) => self.step = Some(step),
+                Ok(News::Done(chosen)) => return Ok(Some(chosen)),
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                Err(TryRecvError::Empty) => return Err(StillOpen),
+            }
         }
+    }
+
+    /// What an import is doing, in words; `None` while the window is open.
+    pub fn step(&self) -> Option<&str> {
+        self.step.as_deref()
     }
 }
 
@@ -90,7 +108,7 @@ pub struct StillOpen;
 fn pick(purpose: Purpose) -> Vec<PathBuf> {
     let dialog = rfd::FileDialog::new();
     let dialog = match purpose {
-        Purpose::Recordings => dialog.set_title("Recordings of one person").add_filter("Recordings", &RECORDINGS),
+        Purpose::Recordings => dialog.set_title("Recordings of one person").add_filter("Recordings", &AUDIO),
         Purpose::Voices => {
             let endings = [&[EXTENSION], &RVC_EXTENSIONS[..]].concat();
             dialog.set_title("Voice files").add_filter("Voices", &endings)
@@ -100,13 +118,13 @@ fn pick(purpose: Purpose) -> Vec<PathBuf> {
 }
 
 /// Puts voice files into the library: Coffre's own as they are, those of RVC in Coffre's form.
-fn import(files: &[PathBuf], folder: Option<&Path>) -> Chosen {
+fn import(files: &[PathBuf], folder: Option<&Path>, tell: &mut dyn FnMut(String)) -> Chosen {
     let mut is_good = true;
     let sentences: Vec<String> = files
         .iter()
         .map(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            import_one(file, folder).unwrap_or_else(|reason| {
+            import_one(file, &name, folder, tell).unwrap_or_else(|reason| {
                 is_good = false;
                 format!("{name}: {reason}")
             })
@@ -115,23 +133,42 @@ fn import(files: &[PathBuf], folder: Option<&Path>) -> Chosen {
     Chosen::Imported { text: sentences.join("\n"), is_good }
 }
 
-fn import_one(file: &Path, folder: Option<&Path>) -> Result<String, String> {
+fn import_one(
+    file: &Path,
+    file_name: &str,
+    folder: Option<&Path>,
+    tell: &mut dyn FnMut(String),
+) -> Result<String, String> {
     let folder = folder.ok_or("The system names no home folder for voices.")?;
-    let is_foreign = file
-        .extension()
-        .is_some_and(|extension| RVC_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)));
     let said = |error: VoiceError| error.to_string();
-    if !is_foreign {
-        return match library::import(file, folder, &Library::look(&[])).map_err(said)? {
-            Imported::New(path) => Ok(format!("{} is in your voices.", name_of(&path))),
-            Imported::Known(path) => Ok(format!("{} was in your voices already.", name_of(&path))),
-        };
+    let library = Library::look(&[]);
+    let (place, name, origin) = match library::is_foreign(file) {
+        true => {
+            let place = ForeignPlace::Library(folder, &library);
+            let mut tell = |step| tell(in_words(step, file_name));
+            let done = library::import_foreign(file, &ForeignWishes::default(), place, &mut tell).map_err(said)?;
+            (done.place, done.name, "; its file does not say whose voice it is")
+        }
+        false => {
+            tell(in_words(ForeignStep::Reading, file_name));
+            let place = library::import(file, folder, &library).map_err(said)?;
+            let (Imported::New(path) | Imported::Known(path)) = &place;
+            let name = name_of(path);
+            (place, name, "")
+        }
+    };
+    Ok(match place {
+        Imported::New(_) => format!("{name} is in your voices{origin}."),
+        Imported::Known(_) => format!("{name} was in your voices already{origin}."),
+    })
+}
+
+fn in_words(step: ForeignStep, file_name: &str) -> String {
+    match step {
+        ForeignStep::Reading => format!("Reading {file_name}…"),
+        ForeignStep::Packing => format!("Packing {file_name}…"),
+        ForeignStep::Writing => format!("Writing {file_name}…"),
     }
-    let voice = import_rvc(file, index_beside(file).as_deref()).map_err(|error| error.to_string())?;
-    let parts = voice.rvc().ok_or("It is no RVC voice.")?;
-    let bytes = Voice::write_rvc(voice.manifest().clone(), parts).map_err(said)?;
-    library::save_in(folder, voice.name(), &bytes).map_err(said)?;
-    Ok(format!("{} is in your voices; its file does not say whose voice it is.", voice.name()))
 }
 
 /// The display name in a file, or what the file is called.
@@ -146,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    fn wait(dialog: &Dialog) -> Option<Chosen> {
+    fn wait(dialog: &mut Dialog) -> Option<Chosen> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Ok(chosen) = dialog.answer() {
@@ -161,9 +198,9 @@ mod tests {
     fn recordings_come_as_they_were_chosen_and_cancelling_is_no_answer() {
         let files = vec![PathBuf::from("a.wav"), PathBuf::from("b.flac")];
         let chosen = files.clone();
-        let dialog = Dialog::open_with(Purpose::Recordings, move |_| chosen, None);
-        assert_eq!(wait(&dialog), Some(Chosen::Recordings(files)));
-        assert_eq!(wait(&Dialog::open_with(Purpose::Voices, |_| Vec::new(), None)), None);
+        let mut dialog = Dialog::open_with(Purpose::Recordings, move |_| chosen, None);
+        assert_eq!(wait(&mut dialog), Some(Chosen::Recordings(files)));
+        assert_eq!(wait(&mut Dialog::open_with(Purpose::Voices, |_| Vec::new(), None)), None);
     }
 
     #[test]
@@ -174,11 +211,11 @@ mod tests {
             let _ = closed.recv();
             Vec::new()
         };
-        let dialog = Dialog::open_with(Purpose::Recordings, pick, None);
+        let mut dialog = Dialog::open_with(Purpose::Recordings, pick, None);
         assert_eq!(dialog.answer(), Err(StillOpen));
         assert!(start.elapsed() < Duration::from_secs(1));
         drop(close);
-        assert_eq!(wait(&dialog), None);
+        assert_eq!(wait(&mut dialog), None);
     }
 
     #[test]
@@ -192,10 +229,15 @@ mod tests {
         std::fs::write(&bad, b"no voice").expect("written");
         std::fs::write(&foreign, b"no checkpoint").expect("written");
         let take =
-            |files: Vec<PathBuf>| wait(&Dialog::open_with(Purpose::Voices, move |_| files, Some(voices.clone())));
+            |files: Vec<PathBuf>| wait(&mut Dialog::open_with(Purpose::Voices, move |_| files, Some(voices.clone())));
         let Some(Chosen::Imported { text, is_good: true }) = take(vec![good.clone()]) else { panic!("not imported") };
         assert_eq!(text, "Own is in your voices.");
         assert_eq!(std::fs::read(voices.join("own.coffre")).expect("there"), bytes);
+        let mut steps = Vec::new();
+        let other = folder.path().join("other");
+        let known = import(std::slice::from_ref(&good), Some(&other), &mut |step| steps.push(step));
+        assert_eq!(steps, ["Reading good.coffre…"]);
+        assert!(matches!(known, Chosen::Imported { is_good: true, .. }));
         let Some(Chosen::Imported { text, is_good: false }) = take(vec![bad, foreign]) else { panic!("imported") };
         let lines: Vec<&str> = text.lines().collect();
         assert!(

@@ -43,6 +43,8 @@ pub struct EditorModel {
     pub improve: Option<ImproveState>,
     /// Whether the system's window for choosing files is open, or what it brought is being imported.
     pub is_choosing: bool,
+    /// What an import is doing.
+    pub importing: Option<String>,
     /// What the last import said, and whether all went well.
     pub imported: Option<(String, bool)>,
     /// Which voice is listened to, or why nothing is heard.

@@ -173,7 +173,12 @@ impl EditorWindow {
 
     /// Goes on with what was chosen in the system's window.
     fn take_chosen(&mut self) {
-        let Some(Ok(chosen)) = self.dialog.as_ref().map(Dialog::answer) else { return };
+        let Some(dialog) = &mut self.dialog else { return };
+        let Ok(chosen) = dialog.answer() else {
+            self.model.importing = dialog.step().map(str::to_owned);
+            return;
+        };
+        self.model.importing = None;
         (self.dialog, self.model.is_choosing) = (None, false);
         match chosen {
             None => {}

@@ -2,13 +2,13 @@
 //!
 //! Runs on the engine's thread; allocates in [`Analyser::new`] only. Knows no voice and no content encoder.
 
+use super::bands::ENV_BANDS;
+use super::envelope::{ENVELOPE_HALF_LEN, EnvelopeAnalyser};
 use super::f0::{F0_DELAY_HOPS, F0Tracker, MIX_LAG_FRAMES, lag_frames};
+use super::history::History;
 use super::level::LevelTracker;
 use super::loudness::LoudnessMeter;
 use super::mel::{MEL_BANDS, MEL_HOP_LEN, MelExtractor};
-use super::native::bands::ENV_BANDS;
-use super::native::envelope::{ENVELOPE_HALF_LEN, EnvelopeAnalyser};
-use super::native::history::History;
 use super::{HOP_LEN, Mode};
 use crate::dsp::decimator::{DECIMATOR_DELAY_LEN, Decimator};
 

@@ -2,7 +2,7 @@
 //!
 //! Plain arithmetic after construction.
 
-use super::native::bands::{ENV_BANDS, band_from_hz};
+use super::bands::{ENV_BANDS, band_from_hz};
 
 /// Spacing of the grid on which the weight is summed, in Hz.
 const GRID_HZ: f32 = 15.625;

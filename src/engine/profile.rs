@@ -74,7 +74,7 @@ impl SourceProfile {
         mean_key.copy_from_slice(&mean);
         Ok(Self {
             bank: Bank::read(&package)?,
-            shapes: crate::voice::read_mean_shapes(&package)?,
+            shapes: MeanShapes::read(&package)?,
             mean_key,
             median_f0_hz: package.manifest.median_f0_hz,
             range_hz: package.manifest.range_hz,
@@ -113,7 +113,7 @@ impl SourceProfile {
         if !self.bank.is_empty() {
             self.bank.write(&mut writer);
         }
-        crate::voice::write_mean_shapes(&self.shapes, &mut writer);
+        self.shapes.write(&mut writer);
         writer.push_f32("stats/mean_key", &[KEY_LEN], &self.mean_key);
         writer.finish()
     }

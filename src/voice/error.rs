@@ -11,6 +11,9 @@ pub enum VoiceError {
         /// The system's own words.
         reason: String,
     },
+    /// It could not be written.
+    #[error(transparent)]
+    Unwritable(#[from] crate::new_file::WriteError),
     /// More bytes than any voice may have.
     #[error("the file is {bytes} bytes long; a voice has at most {limit}. This is not a voice file")]
     TooLarge {

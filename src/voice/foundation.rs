@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::import::onnx::{OnnxOutline, OnnxPort};
 use super::import::{ImportError, read_file};
-use super::package::write_atomically;
 use super::{VoiceError, library};
+use crate::new_file::{self, Existing, WriteError};
 
 /// Environment variable that names the models folder.
 pub const FOLDER_VARIABLE: &str = "COFFRE_MODELS";
@@ -123,11 +123,8 @@ pub fn missing_contentvec(folder: &Path, features: usize) -> String {
 pub fn add(folder: &Path, file: &Path) -> Result<(Foundation, PathBuf), VoiceError> {
     let bytes = read_file(file)?;
     let kind = Foundation::recognise(&bytes)?;
-    std::fs::create_dir_all(folder).map_err(|error| VoiceError::Unreadable {
-        path: folder.display().to_string(),
-        reason: format!("it cannot be made: {error}"),
-    })?;
+    std::fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, &error))?;
     let place = folder.join(kind.file_name());
-    write_atomically(&place, &bytes)?;
+    new_file::write(&place, &bytes, Existing::Replace)?;
     Ok((kind, place))
 }

@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod change;
+mod foreign;
 mod index;
 mod listing;
 mod places;
@@ -27,9 +28,10 @@ use catalogue::{Catalogue, Wants};
 use listing::is_voice_file;
 
 pub use change::{Imported, content, content_at, delete, export, import, rename, restore, state, today};
+pub use foreign::{ForeignImport, ForeignPlace, ForeignStep, ForeignWishes, import_foreign, is_foreign};
 pub use places::{default_folders, user_folder};
 pub use search::Search;
-pub use store::{save, save_as, save_in};
+pub use store::{save, save_in};
 
 /// File name extension of voices.
 pub const EXTENSION: &str = "coffre";

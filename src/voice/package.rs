@@ -234,12 +234,39 @@ impl Package {
         if shape != expected {
             return Err(shape_error(path, format!("{shape:?}"), format!("{expected:?}")));
         }
-        let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
-        // NaN is contained in no range.
-        match values.iter().position(|value| !range.contains(value)) {
-            Some(position) => Err(VoiceError::Value { member: path.to_owned(), position }),
-            None => Ok(values),
+        floats(path, data, range)
+    }
+
+    /// A matrix of floats, row-major, with 1 to `max_side` rows and columns, each number finite and within `range`. Also
+    /// gives rows and columns.
+    ///
+    /// # Errors
+    /// As [`Package::f32_array`].
+    pub fn f32_matrix(
+        &self,
+        path: &str,
+        max_side: usize,
+        range: std::ops::RangeInclusive<f32>,
+    ) -> Result<([usize; 2], Vec<f32>), VoiceError> {
+        let (shape, data) = self.member(path, ElementType::F32)?;
+        let sides = match shape {
+            [rows, columns] => [*rows as usize, *columns as usize],
+            _ => [0; 2],
+        };
+        if !sides.iter().all(|side| (1..=max_side).contains(side)) {
+            return Err(shape_error(path, format!("{shape:?}"), format!("[1..={max_side}, 1..={max_side}]")));
         }
+        Ok((sides, floats(path, data, range)?))
+    }
+}
+
+/// The floats of a member.
+fn floats(path: &str, data: &[u8], range: std::ops::RangeInclusive<f32>) -> Result<Vec<f32>, VoiceError> {
+    let values: Vec<f32> = data.as_chunks::<4>().0.iter().map(|quad| f32::from_le_bytes(*quad)).collect();
+    // NaN is contained in no range.
+    match values.iter().position(|value| !range.contains(value)) {
+        Some(position) => Err(VoiceError::Value { member: path.to_owned(), position }),
+        None => Ok(values),
     }
 }
 
@@ -318,66 +345,6 @@ impl PackageWriter {
             zip.write_all(data).map_err(|error| broken(&error))?;
         }
         Ok(zip.finish().map_err(|error| broken(&error))?.into_inner())
-    }
-}
-
-/// Writes a file so that a crash leaves either the old content or the new one.
-///
-/// What a killed process leaves behind ends in `.part`; the next write into the folder removes it after a day.
-///
-/// # Errors
-/// [`VoiceError::Unreadable`] with the system's words.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), VoiceError> {
-    let failed = |error: std::io::Error| VoiceError::Unreadable {
-        path: path.display().to_string(),
-        reason: format!("writing failed: {error}"),
-    };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = partial_file(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(failed)?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// A file that is to get its name once it is whole. What killed processes left in the folder goes.
-pub(super) fn partial_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    remove_stale_parts(folder);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PARTIAL_PREFIX).suffix(PARTIAL_SUFFIX);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // What any new file gets; the user's mask applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
-}
-
-/// Lets new names in a folder reach the disk; systems that cannot open a folder do that on their own.
-pub(super) fn sync_folder(folder: &Path) {
-    let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-}
-
-/// Names of files that are being written.
-const PARTIAL_PREFIX: &str = ".coffre-";
-const PARTIAL_SUFFIX: &str = ".part";
-
-/// Removes what killed processes left in a folder, once it is a day old.
-fn remove_stale_parts(folder: &Path) {
-    let is_partial = |name: &str| name.starts_with(PARTIAL_PREFIX) && name.ends_with(PARTIAL_SUFFIX);
-    for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_old = |data: std::fs::Metadata| {
-            data.modified().ok()?.elapsed().ok().filter(|age| *age > std::time::Duration::from_secs(86_400))
-        };
-        if item.file_name().to_str().is_some_and(is_partial) && item.metadata().ok().and_then(is_old).is_some() {
-            let _ = std::fs::remove_file(item.path());
-        }
     }
 }
 

@@ -108,7 +108,9 @@ pub fn coffre(file: &[u8]) -> bool {
         let voice = in_words(Voice::from_bytes(file));
         if let Some(voice) = &voice {
             described(voice);
-            look_up(voice.bank());
+            if let Some(body) = voice.native() {
+                look_up(&body.bank);
+            }
             build(voice);
         }
         voice.is_some()

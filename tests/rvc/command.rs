@@ -63,7 +63,7 @@ fn import_models_and_convert_work_together() {
     writer.finish().expect("finished");
 
     // Without ContentVec nothing is faked: the way out is said.
-    let convert = ["convert", &song, "-o", &result, "--voice", &voice];
+    let convert = ["convert", "--force", &song, "-o", &result, "--voice", &voice];
     let (_, err) = place.expect(5, &convert);
     assert!(err.contains("ContentVec") && err.contains("coffre models add"), "{err}");
     assert!(!std::path::Path::new(&result).exists());
@@ -77,7 +77,7 @@ fn import_models_and_convert_work_together() {
     assert!(out.contains("there"), "{out}");
 
     for voice in [&voice, &checkpoint] {
-        place.expect(0, &["convert", &song, "-o", &result, "--voice", voice]);
+        place.expect(0, &["convert", "--force", &song, "-o", &result, "--voice", voice]);
         let mut reader = AudioReader::open(result.as_ref()).expect("a result");
         let (mut block, mut sound) = (Vec::new(), Vec::new());
         while reader.read(&mut block).expect("readable") {

@@ -37,7 +37,7 @@ fn engine(geometry: Geometry, options: RvcOptions, voice: Option<Arc<Voice>>) ->
 
 /// A voice with a stand-in for ContentVec, and for RMVPE where there is one.
 pub fn load(voice: Arc<Voice>, pitch: Option<Rmvpe>, speaker: usize) -> Result<Prepared, GraphError> {
-    let features = voice.rvc().map_or(768, coffre::voice::rvc::RvcVoice::features);
+    let features = voice.rvc().map_or(768, |body| body.features());
     let graph =
         Graph::open_built(runtime(), contentvec::NAME, [7; 32], Settings::large(), || Ok(Cow::Borrowed(stand_in())))?;
     let foundations = Foundations { content: ContentVec::new(graph, features)?, pitch };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use coffre::voice::adaptation::{Adaptation, GAIN_BINS, ROWS};
+use coffre::voice::Adaptation;
 use coffre::voice::bank::MAX_BANK_FRAMES;
 use coffre::voice::import::faiss::RetrievalIndex;
 use coffre::voice::import::{import_rvc, rvc_from_bytes};
@@ -188,7 +188,6 @@ fn limits_are_where_the_page_says() {
     let consent = |m: &mut Manifest, set: fn(&mut Consent, String), words: String| {
         set(m.consent.as_mut().expect("there is one"), words);
     };
-    let weights = || vec![0.0; ROWS * GAIN_BINS];
     for row in table("## Limits, checked before memory is taken") {
         let limit = number(&row[1]);
         let is_right = match row[0].as_str() {
@@ -244,7 +243,11 @@ fn limits_are_where_the_page_says() {
                     && is_at(limit, takes(|m, count| m.previous_ids = vec!["0".repeat(64); count]))
             }
             "frames of a bank" => limit == MAX_BANK_FRAMES as u64,
-            "`refine/space`" => is_at(limit, |count| Adaptation::new(&text(count), weights()).is_some()),
+            "`refine/space`" => is_at(limit, |count| Adaptation::new(&text(count), [1, 1], vec![0.0]).is_some()),
+            "side of `refine/adaptation`" => [[0, 1], [1, 0]].iter().all(|at| {
+                let shape = |count| at.map(|at| if at == 0 { count } else { 1 });
+                is_at(limit, |count| Adaptation::new("space", shape(count), vec![0.0; count]).is_some())
+            }),
             "tensors of all `.safetensors` members" => limit == tensors::MAX_ARRAYS as u64,
             "table of a `.safetensors` member" => limit == tensors::MAX_TABLE_BYTES as u64,
             other => panic!("nothing checks the limit of {other}"),
@@ -272,8 +275,8 @@ fn files() -> Vec<(String, Vec<u8>)> {
         recordings: Some(b"fLaC and more".to_vec()),
         portrait: Some(Portrait::new(vec![0xff, 0xd8, 0xff, 0xe0]).expect("a JPEG")),
     };
-    let adaptation = Adaptation::new("space", vec![0.1; ROWS * GAIN_BINS]);
-    let parts = VoiceParts { absolute_share: 0.35, adaptation, ..parts() };
+    let adaptation = Adaptation::new("space", [3, 5], vec![0.1; 15]);
+    let parts = NativeVoice { absolute_share: 0.35, adaptation, ..parts() };
     let signed = Voice::write_with(whole_manifest(), &parts, extras, Some(&Signer::new(&[7; 32])));
     files.push(("whole".to_owned(), signed.expect("writable")));
     let checkpoint = import_rvc(&fixture("rvc_v1_32k_plain.pth"), None).expect("a checkpoint");
@@ -327,11 +330,8 @@ fn members_of_real_files_are_those_of_the_page() {
 #[test]
 fn values_beyond_those_of_the_page_are_refused() {
     let mut checked = 0;
-    let full = VoiceParts {
-        absolute_share: 0.35,
-        adaptation: Adaptation::new("space", vec![0.1; ROWS * GAIN_BINS]),
-        ..parts()
-    };
+    let full =
+        NativeVoice { absolute_share: 0.35, adaptation: Adaptation::new("space", [3, 5], vec![0.1; 15]), ..parts() };
     let voice = Voice::write(manifest("Values"), &full).expect("writable");
     let profile = std::fs::read(root().join("models/population.profile")).expect("a profile");
     for row in table("### Engine `native`, and singers") {

@@ -134,7 +134,12 @@ fn through_command(bundle: &Bundle, input: &Path, output: &Path, voice: &str) ->
     let profile = output.with_extension("profile");
     let convert = || {
         let mut command = Command::new(bundle.command());
-        command.arg("convert").arg(input).arg("-o").arg(output).args(["--voice", voice, "--mode", "live"]);
+        command
+            .args(["convert", "--force"])
+            .arg(input)
+            .arg("-o")
+            .arg(output)
+            .args(["--voice", voice, "--mode", "live"]);
         command
     };
     if stage::run_quietly(convert().arg("--save-profile").arg(&profile)).is_ok() {

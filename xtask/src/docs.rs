@@ -66,7 +66,7 @@ fn make_clips(program: &Path) -> anyhow::Result<()> {
         let name = format!("after-{}", voice.to_lowercase());
         let output = dir.join(&name).with_extension("wav");
         let mut convert = Command::new(program);
-        convert.arg("convert").arg(demo::clip()).arg("-o").arg(&output);
+        convert.args(["convert", "--force"]).arg(demo::clip()).arg("-o").arg(&output);
         stage::run_quietly(convert.args(["--voice", voice, "--mode", "mix", "--quiet"]))?;
         clips.push((output, folder.join(name).with_extension("mp3")));
     }

@@ -5,24 +5,32 @@ use anyhow::bail;
 use crate::bundle::{self, Bundle, cargo};
 use crate::setup::{self, Extent};
 use crate::stage::{self, Stages};
-use crate::{demo, notices, packages, paths, python};
+use crate::{demo, notices, packages, paths, python, target, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
     /// Fetch nothing: use what is cached
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    target: target::Choice,
 }
 
-/// Files of tests by host; each host gets a process of its own, two of them carry the same framework.
+/// Files of tests in Python; each entry gets a process of its own, two of the hosts carry the same framework.
 const HOSTS: &[(&str, &[&str])] = &[
-    ("pedalboard", &["test_pedalboard.py", "test_robustness.py"]),
-    ("DawDreamer", &["test_dawdreamer.py"]),
-    ("Ardour", &["test_ardour.py"]),
+    ("libsndfile beside the command", &["test_audio_files.py"]),
+    ("pedalboard with the VST3 bundle", &["test_pedalboard.py", "test_robustness.py"]),
+    ("DawDreamer with the VST3 bundle", &["test_dawdreamer.py"]),
+    (ARDOUR, &["test_ardour.py"]),
 ];
+const ARDOUR: &str = "Ardour with the VST3 bundle";
 
 /// Runs everything, to the end, and fails if any of it failed.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    let target = options.target.target()?;
+    if target.triple.is_some() {
+        return windows::test(&target, options.offline);
+    }
     let mut stages = Stages::new(setup::STAGES + 4 + HOSTS.len() + demo::STAGES);
     let runtime = setup::ensure(&mut stages, Extent::Test, options.offline)?;
     let mut failed = Vec::new();
@@ -50,15 +58,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     );
     let bundle = stages.run("Release bundles", || bundle::build(&runtime))?;
     for (host, files) in HOSTS {
-        let title = format!("{host} with the VST3 bundle");
-        if *host == "Ardour" && !packages::missing(packages::DAW).is_empty() {
-            stages.run(&title, || {
+        if *host == ARDOUR && !packages::missing(packages::DAW).is_empty() {
+            stages.run(host, || {
                 println!("      NOT TESTED: Ardour could not be installed here.");
                 Ok(())
             })?;
             continue;
         }
-        keep(host, stages.run(&title, || in_host(&bundle, files)));
+        keep(host, stages.run(host, || in_host(&bundle, files)));
     }
     let output = paths::target().join("demo/test.wav");
     keep("demo", demo::convert_and_compare(&mut stages, &bundle, &demo::clip(), None, &output));

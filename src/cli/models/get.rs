@@ -8,10 +8,10 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
+use coffre::new_file::{self, Existing};
 use coffre::voice::VoiceId;
 use coffre::voice::foundation::{self, Foundation};
 use coffre::voice::import::{MAX_FOREIGN_BYTES, read_file};
-use coffre::voice::package::write_atomically;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
@@ -125,10 +125,10 @@ fn take(folder: &Path, kind: Foundation, address: &str, part: &Path, accepts: bo
             known.address
         )));
     }
-    write_atomically(&folder.join(kind.file_name()), &bytes).map_err(CliError::voice(folder.display()))?;
+    new_file::write(&folder.join(kind.file_name()), &bytes, Existing::Replace)?;
     record.insert(kind.file_name().to_owned(), fetched.clone());
     let text = serde_json::to_vec_pretty(&record).unwrap_or_default();
-    write_atomically(&folder.join(RECORD), &text).map_err(CliError::voice(folder.display()))?;
+    new_file::write(&folder.join(RECORD), &text, Existing::Replace)?;
     Ok(fetched)
 }
 

@@ -4,8 +4,8 @@
 //! What remains, averaged over seconds, is the speaker (and the microphone). Two groups of pieces that lie far apart
 //! are two speakers. Grouping: two means (Lloyd 1982), started at the pair that lies farthest apart.
 
+use crate::engine::bands::ENV_BANDS;
 use crate::engine::content::PHONES;
-use crate::engine::native::bands::ENV_BANDS;
 
 /// Bands that are compared: the speech band, where every recording has signal.
 const BANDS: std::ops::Range<usize> = 4..60;

@@ -97,7 +97,7 @@ pub fn finding(distance: Option<f32>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::native::bands::ENV_BANDS;
+    use crate::engine::bands::ENV_BANDS;
 
     fn frames(who: f32, f0_hz: f32, count: usize, from: usize) -> Vec<VoicedFrame> {
         let frame = |n: usize| {

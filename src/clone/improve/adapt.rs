@@ -22,7 +22,9 @@ use crate::audio_file::AudioReader;
 use crate::clone::features::FeatureFrame;
 use crate::clone::{CloneOptions, voice_from_features};
 use crate::engine::content::{ContentEncoder, PHONES};
-use crate::engine::native::refine::{RefineGraph, VOICE_LEN, describe};
+use crate::engine::native::network::{VOICE_LEN, describe};
+use crate::engine::native::refine::{ADAPTATION_SHAPE, RefineGraph};
+use crate::engine::native::target::Target;
 use crate::engine::profile::SourceProfile;
 use crate::engine::{ENGINE_RATE, HOP_LEN, HopParams, Mode, RegisterMode};
 use crate::onnx::Runtime;
@@ -103,19 +105,19 @@ enum Stage {
 }
 
 impl Adapting {
-    /// Work on the recordings of `voice`, a FLAC file.
+    /// Work on the recordings of a voice, a FLAC file.
     ///
     /// # Errors
     /// In words, why the voice cannot be adapted.
-    pub(super) fn new(voice: &Voice, recordings: Vec<u8>) -> Result<Self, String> {
+    pub(super) fn new(target: &Target, recordings: Vec<u8>) -> Result<Self, String> {
         let samples = beginning(recordings)?;
         if samples.len() < LEAST_LEN {
             let seconds = samples.len() as f32 / ENGINE_RATE as f32;
             let least = LEAST_LEN as u32 / ENGINE_RATE;
             return Err(format!("its recordings last {seconds:.0} s, and {least} s are needed"));
         }
-        let mut plan = Plan::new(voice.shapes(), voice.median_f0_hz(), &samples)?;
-        plan.others.retain(|other| other.id() != voice.id());
+        let mut plan = Plan::new(&target.body().shapes, target.voice().median_f0_hz(), &samples)?;
+        plan.others.retain(|other| other.id() != target.id());
         let stage = Stage::Half(plan.hearing(plan.samples[0].clone())?);
         Ok(Self { plan, halves: Vec::new(), turn: 0, stage, sums: Sums::new() })
     }
@@ -201,7 +203,7 @@ impl Adapting {
 
     /// The adaptation; `None` if the data do not determine it.
     pub(super) fn finish(&self) -> Option<Adaptation> {
-        Adaptation::new(&self.plan.space, self.sums.solve()?)
+        Adaptation::new(&self.plan.space, ADAPTATION_SHAPE, self.sums.solve()?)
     }
 
     fn next_turn(&self) -> Result<Stage, String> {
@@ -390,13 +392,13 @@ mod tests {
         assert_eq!((whole.progress(), whole.not_adapted()), (1.0, None));
         let whole = whole.finish().expect("a file");
         let voice = Voice::from_bytes(&whole).expect("readable");
-        let adaptation = voice.adaptation().expect("it was taught");
+        let adaptation = voice.native().and_then(|body| body.adaptation.as_ref()).expect("it was taught");
         assert_eq!(
             adaptation.space(),
             RefineGraph::for_any(Runtime::get().expect("there")).expect("ships").hidden_space()
         );
-        let mut gains = [0.0; crate::voice::adaptation::GAIN_BINS];
-        adaptation.add_to(&[0.0; crate::voice::adaptation::HIDDEN_LEN], 1.0, &mut gains);
+        let mut gains = [0.0; crate::engine::native::refine::KNOWN_BINS];
+        adaptation.add_to(&[0.0; crate::engine::native::refine::HIDDEN_LEN], 1.0, &mut gains);
         assert!(gains.iter().any(|gain| gain.abs() > 0.01) && gains.iter().all(|gain| gain.abs() < 3.0));
 
         let mut resumed = start();
@@ -406,10 +408,13 @@ mod tests {
         let mut other = Improvement::new(&bytes).expect("a voice");
         assert!(!other.take_up(&kept), "without recordings there are no sums to go on with");
         let first = Voice::from_bytes(&bytes).expect("readable");
-        let first = first.adaptation().expect("a little was learned when the voice was made");
+        let first = first
+            .native()
+            .and_then(|body| body.adaptation.as_ref())
+            .expect("a little was learned when the voice was made");
         assert_ne!(first, adaptation);
         let other = Voice::from_bytes(&other.finish().expect("a file")).expect("readable");
-        assert_eq!(other.adaptation(), Some(first), "what is known stays");
+        assert_eq!(other.native().and_then(|body| body.adaptation.as_ref()), Some(first), "what is known stays");
     }
 
     #[test]
@@ -432,9 +437,8 @@ mod tests {
             while improvement.step() {}
             let reason = improvement.not_adapted().expect("a reason").to_owned();
             assert!(reason.contains(part), "{reason}");
-            assert!(
-                Voice::from_bytes(&improvement.finish().expect("a file")).expect("readable").adaptation().is_none()
-            );
+            let voice = Voice::from_bytes(&improvement.finish().expect("a file")).expect("readable");
+            assert!(voice.native().is_some_and(|body| body.adaptation.is_none()));
         }
     }
 

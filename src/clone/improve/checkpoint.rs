@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::adapt::{Adapting, Sums, TURNS};
 use super::align::{KeyMap, ROUNDS};
 use super::{Improvement, METHOD};
-use crate::voice::package::write_atomically;
+use crate::new_file::{self, Existing};
 use crate::voice::{KEY_LEN, VoiceError, VoiceId, library};
 
 /// Folder beside the user's voices; scans do not look into it.
@@ -68,7 +68,7 @@ impl Improvement {
         }
         let hash: [u8; HASH_LEN] = Sha256::digest(&bytes).into();
         bytes.extend(hash);
-        write_atomically(path, &bytes)
+        Ok(new_file::write(path, &bytes, Existing::Replace)?)
     }
 
     /// Resumes from a saved file. `false` if it is of no use: then nothing has changed.
@@ -105,7 +105,7 @@ impl Improvement {
             };
             adapting.resume(usize::from(*turns), sums);
         }
-        self.alignment.resume(self.voice.bank(), round, map);
+        self.alignment.resume(&self.target.body().bank, round, map);
         true
     }
 }

@@ -7,15 +7,20 @@
 //!
 //! The refiner of mix mode needs the converted voice and answers 40 ms later, which is too late to sing with. This network
 //! gets what the frame will sound like, and was trained on the refiner's answers to many such frames
-//! (`models/train/correct`). It corrects the map band by band, so it adds no delay.
+//! (`models/train/correct`). It corrects the map band by band, so it adds no delay. The loudness stays the singer's.
 //!
 //! Runs on the engine's thread; allocates in [`Corrector::new`] only. Knows a voice by its mean shapes, and no audio.
 
+use crate::engine::analysis::AnalysisFrame;
 use crate::engine::content::{MEL_BANDS, PHONES};
+use crate::engine::loudness::LoudnessMeter;
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
 
-use super::bands::{BAND_8_KHZ, ENV_BANDS};
-use super::refine::{Aim, VOICE_LEN};
+use super::aim::Aim;
+use super::difference::{Difference, keep_loudness};
+use super::network::{Health, RecentLevel, VOICE_LEN, amount, bounded, describe_aim};
+use super::stage::{Moment, Stage};
+use crate::engine::bands::{BAND_8_KHZ, ENV_BANDS};
 
 /// Bands that the graph knows: up to 8 kHz.
 pub const KNOWN_BANDS: usize = BAND_8_KHZ + 1;
@@ -43,24 +48,18 @@ const INPUT_VOICE: usize = 1;
 const INPUT_PHONES: usize = 2;
 const OUTPUT_GAIN: usize = 0;
 
-/// Forgetting factor of the recent level per frame: a second.
-const FORGETTING: f32 = 0.01;
-
 /// Least power of a band and least recent level. White noise of variance `v` has the power `v`.
 const FLOOR: f32 = 1e-9;
 
 /// Pitch that becomes 0 in the features, in Hz.
 const MIDDLE_HZ: f32 = 200.0;
 
-/// Largest gain of a band, natural logarithm of amplitude. The graph itself stays within it.
-const MAX_GAIN: f32 = 2.5;
-
-/// First of the bands whose mean gain is used above 8 kHz, and the range of that gain.
+/// First of the bands whose mean gain is used above 8 kHz.
 const HELD_FROM: usize = 60;
-const HELD_RANGE: (f32, f32) = (-1.5, 0.7);
 
-/// Failures of the graph in a row after which it is no longer asked until the next reset.
-const MAX_FAILURES: u32 = 3;
+/// Shares of the gains at the likeness of the differential map and at full likeness: more cautious than the refiner's,
+/// which they predict.
+const SHARES: [f32; 2] = [0.75, 0.9];
 
 /// One frame as it is about to be rendered.
 #[derive(Clone, Copy, Debug)]
@@ -83,17 +82,21 @@ pub struct CorrectFrame<'a> {
 pub struct Corrector {
     graph: Option<RecurrentCall>,
     features: [f32; FEATURES],
-    /// Recent level; `None` before the first frame.
-    level: Option<f32>,
-    /// Failures of the graph since it last worked.
-    failures: u32,
-    last_failure: Option<GraphError>,
+    level: RecentLevel,
+    meter: LoudnessMeter,
+    health: Health,
 }
 
 impl Corrector {
     /// At the start of a stream, on the graph of [`Self::shipped`] or none.
     pub fn new(graph: Option<RecurrentCall>) -> Self {
-        Self { graph, features: [0.0; FEATURES], level: None, failures: 0, last_failure: None }
+        Self {
+            graph,
+            features: [0.0; FEATURES],
+            level: RecentLevel::default(),
+            meter: LoudnessMeter::new(),
+            health: Health::default(),
+        }
     }
 
     /// The graph that ships inside the program.
@@ -102,20 +105,16 @@ impl Corrector {
     /// [`GraphError`] when the runtime refuses it.
     /// [worker-thread]
     pub fn shipped(runtime: &Runtime) -> Result<RecurrentCall, GraphError> {
-        RecurrentCall::new(&Graph::open(runtime, NAME, GRAPH)?, &INPUTS, &OUTPUTS)
+        Self::from_graph(runtime, GRAPH)
     }
 
-    /// Forgets the stream.
-    pub fn reset(&mut self) {
-        if let Some(graph) = &mut self.graph {
-            graph.reset();
-        }
-        (self.level, self.failures, self.last_failure) = (None, 0, None);
-    }
-
-    /// Why the last call of the graph failed; `None` while it works or where there is none.
-    pub fn failure(&self) -> Option<&GraphError> {
-        self.last_failure.as_ref()
+    /// Another graph with the same contract.
+    ///
+    /// # Errors
+    /// [`GraphError`] when the runtime refuses it, or when it has other inputs and outputs.
+    /// [worker-thread]
+    pub fn from_graph(runtime: &Runtime, bytes: &[u8]) -> Result<RecurrentCall, GraphError> {
+        RecurrentCall::new(&Graph::open(runtime, NAME, bytes)?, &INPUTS, &OUTPUTS)
     }
 
     /// The graph's features of the last frame, also where it does not run: they are its training data.
@@ -133,42 +132,33 @@ impl Corrector {
         frame: &CorrectFrame<'_>,
         aim: &Aim<'_>,
         amount: f32,
-        difference: &mut [f32; ENV_BANDS],
+        difference: &mut Difference,
     ) -> bool {
         self.describe(frame, difference);
-        let Some(graph) = self.graph.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
+        let Some(graph) = self.graph.as_mut().filter(|_| self.health.is_good()) else { return false };
         graph.input_mut(INPUT_FEATURES).copy_from_slice(&self.features);
-        graph.input_mut(INPUT_VOICE).copy_from_slice(&aim.described);
+        graph.input_mut(INPUT_VOICE).copy_from_slice(&describe_aim(aim));
         graph.input_mut(INPUT_PHONES).copy_from_slice(frame.phones);
-        if let Err(error) = graph.step() {
-            self.failures += 1;
-            self.last_failure = Some(error);
+        if self.health.note(graph.step()).is_none() {
             return false;
         }
-        (self.failures, self.last_failure) = (0, None);
         let amount = if amount.is_finite() { amount.clamp(0.0, 1.0) } else { 0.0 };
         if amount == 0.0 {
             return false;
         }
-        let gains = graph.output(OUTPUT_GAIN);
-        let held = &gains[HELD_FROM..];
-        let held = (held.iter().sum::<f32>() / held.len() as f32).clamp(HELD_RANGE.0, HELD_RANGE.1);
-        for (band, change) in difference.iter_mut().enumerate() {
-            let gain = gains.get(band).map_or(held, |gain| gain.clamp(-MAX_GAIN, MAX_GAIN));
+        for (change, gain) in difference.iter_mut().zip(bounded(graph.output(OUTPUT_GAIN), HELD_FROM)) {
             // Of amplitude to power.
             *change += 2.0 * amount * gain;
         }
         true
     }
 
-    fn describe(&mut self, frame: &CorrectFrame<'_>, difference: &[f32; ENV_BANDS]) {
+    fn describe(&mut self, frame: &CorrectFrame<'_>, difference: &Difference) {
         let known = |value: f32| if value.is_finite() { value } else { FLOOR.ln() };
         let converted: [f32; KNOWN_BANDS] = std::array::from_fn(|n| known(frame.envelope[n] + difference[n]));
         let mean = converted.iter().map(|band| band.exp()).sum::<f32>() / KNOWN_BANDS as f32;
         let mean = if mean.is_finite() { mean.max(FLOOR) } else { FLOOR };
-        let recent = self.level.unwrap_or(mean) * (1.0 - FORGETTING) + mean * FORGETTING;
-        self.level = Some(recent);
-        let recent = recent.ln();
+        let recent = self.level.next(mean, 0.0).ln();
         let (shape, rest) = self.features.split_at_mut(KNOWN_BANDS);
         let (moved, rest) = rest.split_at_mut(KNOWN_BANDS);
         for (feature, band) in shape.iter_mut().zip(converted) {
@@ -184,9 +174,35 @@ impl Corrector {
     }
 }
 
+impl Stage<Difference> for Corrector {
+    fn process(&mut self, moment: &Moment<'_>, difference: &mut Difference) {
+        let AnalysisFrame { envelope, voicing, mel, .. } = moment.newest;
+        let (f0_hz, phones) = (moment.f0_hz(0), moment.phones(0));
+        let frame = CorrectFrame { envelope, voicing: *voicing, f0_hz, phones, ahead: mel };
+        if self.correct(&frame, &moment.aim, amount(SHARES, moment.likeness, &moment.aim), difference) {
+            keep_loudness(&self.meter, envelope, difference);
+        }
+    }
+
+    fn failure(&self) -> Option<&GraphError> {
+        self.health.failure()
+    }
+
+    fn reset(&mut self) {
+        if let Some(graph) = &mut self.graph {
+            graph.reset();
+        }
+        (self.level, self.health) = (RecentLevel::default(), Health::default());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::native::aim::Aimed;
+    use crate::engine::native::aim::tests::flat;
+    use crate::engine::native::network::MAX_GAIN;
+    use crate::voice::VoiceId;
 
     const FRAMES: usize = 50;
 
@@ -205,7 +221,8 @@ mod tests {
             let ahead = std::array::from_fn(|band| (band as f32 * 0.3 + n as f32 * 0.2).sin());
             let frame =
                 CorrectFrame { envelope: &envelope, voicing: 1.0, f0_hz: 180.0, phones: &phones, ahead: &ahead };
-            let aim = Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE };
+            let body = flat(-2.0);
+            let aim = Aim::new([Some(Aimed { id: VoiceId::of(b"a voice"), body: &body }), None], 0.0);
             let is_changed = corrector.correct(&frame, &aim, amount, &mut difference);
             assert_eq!(is_changed, amount > 0.0 && corrector.graph.is_some());
             difference
@@ -248,7 +265,8 @@ mod tests {
         let mut corrector = corrector();
         let (mut envelope, phones) = ([-6.0; ENV_BANDS], [0.0; PHONES]);
         envelope[3] = f32::NAN;
-        let aim = Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE };
+        let body = flat(-2.0);
+        let aim = Aim::new([Some(Aimed { id: VoiceId::of(b"a voice"), body: &body }), None], 0.0);
         for f0_hz in [f32::INFINITY, 1e-30, 100.0] {
             let ahead = [0.0; MEL_BANDS];
             let frame = CorrectFrame { envelope: &envelope, voicing: 1.0, f0_hz, phones: &phones, ahead: &ahead };

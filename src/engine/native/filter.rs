@@ -7,17 +7,15 @@ use std::sync::Arc;
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::bands::{ENV_BANDS, band_from_hz};
+use super::difference::MAX_DIFFERENCE;
 use crate::engine::ENGINE_RATE;
+use crate::engine::bands::{ENV_BANDS, band_from_hz};
 
 /// Points of the filter design.
 pub const FILTER_LEN: usize = 2048;
 
 /// Frequency bins of a response: 0 Hz to the Nyquist frequency.
 pub const FILTER_BINS: usize = FILTER_LEN / 2 + 1;
-
-/// Largest change of log power, up or down: 26 dB.
-pub const MAX_DIFFERENCE: f32 = 6.0;
 
 /// Quefrency up to which the cepstrum is kept whole, in samples (4 ms).
 const LIFTER_PASS: usize = 192;

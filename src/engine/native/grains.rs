@@ -8,8 +8,8 @@ use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::filter::{FILTER_BINS, FILTER_LEN, Response};
-use super::history::History;
 use super::leveller::Leveller;
+use crate::engine::history::History;
 
 /// Samples kept free before a grain in its transform: room for the fore-ringing of the fractional shift.
 pub const GUARD_LEN: usize = 32;

@@ -21,13 +21,14 @@ mod smoothing;
 
 use std::sync::Arc;
 
-use super::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
-use super::refine::{Aim, describe};
+use super::aim::{Aim, Aimed};
+use super::difference::{Difference, keep_loudness};
+use super::target::Target;
 use crate::engine::Mode;
+use crate::engine::bands::{BAND_8_KHZ, ENV_BANDS, band_from_hz};
 use crate::engine::loudness::LoudnessMeter;
 use crate::engine::profile::SourceProfile;
 use crate::engine::retrieval::Retriever;
-use crate::voice::Voice;
 use crate::voice::bank::{KEY_LEN, SHAPE_BANDS};
 
 use hiss::Hiss;
@@ -56,9 +57,6 @@ const UNKNOWN_ABSOLUTE: f32 = 0.35;
 
 /// Share of the banks' answer in unvoiced frames: consonants carry words rather than identity.
 const UNVOICED_SHARE: f32 = 0.7;
-
-/// Largest change of a band, natural-log power: 26 dB.
-pub const MAX_DIFFERENCE: f32 = 6.0;
 
 /// Largest change that is carried on above the band limit: 13 dB.
 const MAX_HELD: f32 = 3.0;
@@ -137,8 +135,8 @@ impl Slot {
 
 /// A voice and what depends on it and on the profile alone.
 #[derive(Debug)]
-struct Target {
-    voice: Option<Arc<Voice>>,
+struct Fitted {
+    target: Option<Target>,
     pairing: Pairing,
 }
 
@@ -146,7 +144,7 @@ struct Target {
 #[derive(Debug)]
 pub struct Mapper {
     /// By [`Side`].
-    targets: [Target; 2],
+    targets: [Fitted; 2],
     morph: Morph,
     profile: Arc<SourceProfile>,
     /// Share of the absolute map at the likeness of the differential one.
@@ -175,7 +173,7 @@ impl Mapper {
             slots: vec![Slot::EMPTY; smoothing.len()].into_boxed_slice(),
             smoothing,
             hiss: Hiss::new(),
-            targets: [(); 2].map(|()| Target { voice: None, pairing: Pairing::none() }),
+            targets: [(); 2].map(|()| Fitted { target: None, pairing: Pairing::none() }),
             morph: Morph::new(),
             least_absolute: least_absolute(&profile),
             profile,
@@ -196,12 +194,12 @@ impl Mapper {
 
     /// Changes a voice, with a crossfade where it is heard. Without a voice A the singer stays; without a voice B there
     /// is no morph. The same voice changes nothing.
-    pub fn set_voice(&mut self, side: Side, voice: Option<Arc<Voice>>) {
-        let target = &mut self.targets[side as usize];
-        if voice.as_ref().map(|v| v.id()) == target.voice.as_ref().map(|v| v.id()) {
+    pub fn set_voice(&mut self, side: Side, voice: Option<Target>) {
+        let fitted = &mut self.targets[side as usize];
+        if voice.as_ref().map(Target::id) == fitted.target.as_ref().map(Target::id) {
             return;
         }
-        target.voice = voice;
+        fitted.target = voice;
         self.pair(side);
         let is_heard = match side {
             Side::A => self.morph.weight() < 1.0,
@@ -233,8 +231,8 @@ impl Mapper {
     }
 
     /// A voice in use.
-    pub fn voice(&self, side: Side) -> Option<&Arc<Voice>> {
-        self.targets[side as usize].voice.as_ref()
+    pub fn voice(&self, side: Side) -> Option<&Target> {
+        self.targets[side as usize].target.as_ref()
     }
 
     /// Whether voice A and voice B are heard at this moment; neither before the first frame.
@@ -248,31 +246,20 @@ impl Mapper {
         if !self.morph.has_begun() {
             return Aim::NONE;
         }
-        let weight = self.morph.weight();
-        let a = self.voice(Side::A).filter(|_| weight < 1.0);
-        let b = self.voice(Side::B).filter(|_| weight > 0.0);
-        let voices = [a, b].map(|voice| voice.map(|voice| voice.id()));
-        // One that is heard alone has all of it.
-        let is_morph = a.is_some() && b.is_some();
-        let shares = [(a, 1.0 - weight), (b, weight)];
-        let adaptations = shares.map(|(voice, share)| Some((voice?.adaptation()?, if is_morph { share } else { 1.0 })));
-        let [a, b] = [a, b].map(|voice| voice.map(|voice| describe(voice.shapes())));
-        let (described, share) = match (a, b) {
-            (Some(a), Some(b)) => (std::array::from_fn(|n| mix(a[n], b[n], weight)), 1.0),
-            (Some(a), None) => (a, 1.0 - weight),
-            (None, Some(b)) => (b, weight),
-            (None, None) => return Aim::NONE,
-        };
-        Aim { described, voices, adaptations, share }
+        let voices = [Side::A, Side::B].map(|side| {
+            let target = self.voice(side)?;
+            Some(Aimed { id: target.id(), body: target.body() })
+        });
+        Aim::new(voices, self.morph.weight())
     }
 
     /// Fits a voice to the profile, and the voices to each other.
     fn pair(&mut self, side: Side) {
-        let target = &mut self.targets[side as usize];
-        target.pairing = match &target.voice {
-            Some(voice) => {
-                let limit_hz = voice.bandwidth_hz().min(self.profile.bandwidth_hz);
-                Pairing::fit(&self.profile.shapes, voice.shapes(), limit_hz)
+        let fitted = &mut self.targets[side as usize];
+        fitted.pairing = match &fitted.target {
+            Some(target) => {
+                let limit_hz = target.voice().bandwidth_hz().min(self.profile.bandwidth_hz);
+                Pairing::fit(&self.profile.shapes, &target.body().shapes, limit_hz)
             }
             None => Pairing::none(),
         };
@@ -281,7 +268,8 @@ impl Mapper {
             slot.has_shapes[side as usize] = false;
         }
         let [a, b] = &self.targets;
-        self.morph.pair(a.voice.as_deref(), b.voice.as_deref(), b.pairing.warp);
+        let [body_a, body_b] = [a, b].map(|fitted| fitted.target.as_ref().map(Target::body));
+        self.morph.pair(body_a, body_b, b.pairing.warp);
     }
 
     fn begin_fade(&mut self) {
@@ -302,11 +290,11 @@ impl Mapper {
     }
 
     /// Takes a frame and writes the difference of log power, target minus source, for the frame [`Mapper::lag_frames`]
-    /// earlier. Each band is within ±[`MAX_DIFFERENCE`]; adding it to the source's envelope keeps the loudness.
+    /// earlier. Each band is within ±[`MAX_DIFFERENCE`](super::difference::MAX_DIFFERENCE); adding it to the source's envelope keeps the loudness.
     ///
     /// # Realtime safety
     /// Neither allocates nor locks. [worker-thread]
-    pub fn push(&mut self, frame: &MapFrame<'_>, params: &MapParams, difference: &mut [f32; ENV_BANDS]) {
+    pub fn push(&mut self, frame: &MapFrame<'_>, params: &MapParams, difference: &mut Difference) {
         self.remember(frame);
         self.pushed += 1;
         if self.pushed <= self.smoothing.lag() as u64 {
@@ -327,7 +315,7 @@ impl Mapper {
             self.morph.blend(&envelope, self.smooth(Side::B).voicing, difference, &to_b);
         }
         self.shift_formants(&envelope, params.formant_st, difference);
-        self.keep_loudness(&envelope, difference);
+        keep_loudness(&self.meter, &envelope, difference);
         self.hiss.push(&envelope, self.slots[slot].voicing);
         self.hiss.restrain(&envelope, difference);
         self.fade(difference);
@@ -356,12 +344,12 @@ impl Mapper {
             return;
         }
         let key: [f32; KEY_LEN] = std::array::from_fn(|n| content.key[n] - self.profile.mean_key[n]);
-        for (side, target) in self.targets.iter().enumerate() {
-            let voice = target.voice.as_ref().filter(|_| frame.sides[side]);
-            let comparable = voice.filter(|voice| voice.manifest().content_space == self.content_space);
-            let Some(voice) = comparable else { continue };
+        for (side, fitted) in self.targets.iter().enumerate() {
+            let target = fitted.target.as_ref().filter(|_| frame.sides[side]);
+            let comparable = target.filter(|target| target.voice().manifest().content_space == self.content_space);
+            let Some(target) = comparable else { continue };
             let shape = &mut slot.targets[side];
-            slot.has_shapes[side] = self.retriever.query(voice.bank(), &key, slot.voicing, shape).is_some();
+            slot.has_shapes[side] = self.retriever.query(&target.body().bank, &key, slot.voicing, shape).is_some();
         }
         if slot.has_shapes == [false; 2] {
             return;
@@ -375,9 +363,9 @@ impl Mapper {
     }
 
     /// The blend of the three maps for one voice, without loudness and formant shift.
-    fn convert(&self, side: Side, slot: usize, likeness: f32, difference: &mut [f32; ENV_BANDS]) {
-        let Target { voice, pairing } = &self.targets[side as usize];
-        let Some(voice) = voice else {
+    fn convert(&self, side: Side, slot: usize, likeness: f32, difference: &mut Difference) {
+        let Fitted { target, pairing } = &self.targets[side as usize];
+        let Some(body) = target.as_ref().map(Target::body) else {
             difference.fill(0.0);
             return;
         };
@@ -389,12 +377,12 @@ impl Mapper {
         let retrieved = (likeness / DIFFERENTIAL_LIKENESS).min(1.0) * smooth.confidence;
         let retrieved = retrieved * mix(UNVOICED_SHARE, 1.0, smooth.voicing);
         let beyond = ((likeness - DIFFERENTIAL_LIKENESS) / (1.0 - DIFFERENTIAL_LIKENESS)).max(0.0);
-        let least_absolute = self.least_absolute.max(voice.absolute_share());
+        let least_absolute = self.least_absolute.max(body.absolute_share);
         let (gain, absolute) = (mix(GAIN, MOST_GAIN, beyond), mix(least_absolute, MOST_ABSOLUTE, beyond));
         if retrieved > 0.0 {
             let loudness = self.meter.loudness(&centre.envelope);
-            let [voiced, unvoiced] = &voice.restoration().ratio;
-            let [mean_voiced, mean_unvoiced] = &voice.restoration().mean;
+            let [voiced, unvoiced] = &body.restoration.ratio;
+            let [mean_voiced, mean_unvoiced] = &body.restoration.mean;
             for band in 0..ENV_BANDS {
                 let differential = gain * (smooth.target[band] - smooth.source[band]);
                 let mean = mix(mean_unvoiced[band], mean_voiced[band], smooth.voicing);
@@ -440,7 +428,7 @@ impl Mapper {
     }
 
     /// Moves the converted envelope along the frequency axis by the user's formant shift.
-    fn shift_formants(&self, envelope: &[f32; ENV_BANDS], formant_st: f32, difference: &mut [f32; ENV_BANDS]) {
+    fn shift_formants(&self, envelope: &[f32; ENV_BANDS], formant_st: f32, difference: &mut Difference) {
         if !formant_st.is_finite() || formant_st == 0.0 {
             return;
         }
@@ -451,22 +439,7 @@ impl Mapper {
         }
     }
 
-    /// Limits the bands, then moves all of them together so that the loudness is the singer's.
-    pub fn keep_loudness(&self, envelope: &[f32; ENV_BANDS], difference: &mut [f32; ENV_BANDS]) {
-        let mut converted = [0.0; ENV_BANDS];
-        for ((sum, change), &value) in converted.iter_mut().zip(difference.iter_mut()).zip(envelope) {
-            *change = if change.is_finite() { change.clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE) } else { 0.0 };
-            *sum = value + *change;
-        }
-        let correction = self.meter.loudness(envelope) - self.meter.loudness(&converted);
-        if correction.is_finite() {
-            for change in difference {
-                *change = (*change + correction).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE);
-            }
-        }
-    }
-
-    fn fade(&mut self, difference: &mut [f32; ENV_BANDS]) {
+    fn fade(&mut self, difference: &mut Difference) {
         if self.fade_left == 0 {
             return;
         }
@@ -498,7 +471,7 @@ fn mix(a: f32, b: f32, amount: f32) -> f32 {
 
 /// Above `limit` nothing is known of one of the two voices: carries on the difference just below, so that the singer's
 /// own air stays.
-fn hold_above(limit: usize, difference: &mut [f32; ENV_BANDS]) {
+fn hold_above(limit: usize, difference: &mut Difference) {
     if limit + 1 >= ENV_BANDS {
         return;
     }

@@ -4,8 +4,8 @@
 //! all F0 frames that have arrived by then. A placed mark is never moved. Runs on the engine's thread; allocates in
 //! [`MarkTracker::new`] only.
 
-use super::history::History;
 use crate::engine::ENGINE_RATE;
+use crate::engine::history::History;
 
 /// Distance of marks where the source is unvoiced, in samples (5 ms). They lie on multiples of it.
 pub const UNVOICED_STEP: i64 = 240;

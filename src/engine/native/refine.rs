@@ -8,7 +8,7 @@
 //! the singer's own sound. It was trained on recordings that were converted to another voice and back
 //! (`models/train/refine`), so it knows how a conversion differs from the person's own sound. There are two: one for a few
 //! voices that it knows well, and one for all others, trained on hundreds. Clones add what was learned about them to the
-//! latter ([`Adaptation`]). Only magnitudes change, up to 8 kHz and by at most 22 dB; higher bands get the mean gain of
+//! latter ([`Adaptation`](crate::voice::Adaptation)). Only magnitudes change, up to 8 kHz and by at most 22 dB; higher bands get the mean gain of
 //! the last bins.
 //!
 //! Runs on the engine's thread; allocates in [`Refiner::new`] only. Knows a voice by its id and mean shapes, and no
@@ -23,9 +23,12 @@ use realfft::num_complex::Complex32;
 use crate::engine::HOP_LEN;
 use crate::engine::content::PHONES;
 use crate::onnx::GraphError;
-use crate::voice::{Adaptation, VoiceId};
 
-pub use graph::{RefineGraph, VOICE_LEN, describe};
+use super::aim::Aim;
+use super::network::{Health, RecentLevel, amount, bounded, describe_aim};
+use super::stage::{Moment, Stage};
+
+pub use graph::RefineGraph;
 pub use probe::{Probe, ProbedFrame};
 use spectrum::{FrameSpectrum, features};
 
@@ -36,7 +39,13 @@ const FRAME_HOPS: usize = 3;
 const FRAME_LEN: usize = FRAME_HOPS * HOP_LEN;
 
 /// Bins of a frame that the graph knows: 0 to 8 kHz, 33.3 Hz apart.
-pub const KNOWN_BINS: usize = crate::voice::adaptation::GAIN_BINS;
+pub const KNOWN_BINS: usize = 241;
+
+/// Values that the graph's last layer sees.
+pub const HIDDEN_LEN: usize = 192;
+
+/// Rows and columns of an [`Adaptation`](crate::voice::Adaptation) to the refiner: hidden values and a constant, gains.
+pub const ADAPTATION_SHAPE: [usize; 2] = [HIDDEN_LEN + 1, KNOWN_BINS];
 
 /// Values of the graph's input: log power per bin, and the level of the frame.
 const FEATURES: usize = KNOWN_BINS + 1;
@@ -54,32 +63,9 @@ pub const HEARD_HOPS: usize = FRAME_HOPS / 2 + 1;
 /// First of the bins whose mean gain is used above 8 kHz.
 const HELD_FROM: usize = 200;
 
-/// Range of the gain above 8 kHz, natural logarithm of amplitude: -13 to +6 dB.
-const HELD_RANGE: (f32, f32) = (-1.5, 0.7);
-
-/// Largest gain of a bin, natural logarithm of amplitude. The graph itself stays within it.
-const MAX_GAIN: f32 = 2.5;
-
-/// Failures of the graph in a row after which it is no longer asked until the next reset.
-const MAX_FAILURES: u32 = 3;
-
-/// The refiner's input about a hop's target voice.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Aim<'a> {
-    /// What [`describe`] says of it.
-    pub described: [f32; VOICE_LEN],
-    /// The one or two voices that are heard.
-    pub voices: [Option<VoiceId>; 2],
-    /// The adaptation to each of them, with its share.
-    pub adaptations: [Option<(&'a Adaptation, f32)>; 2],
-    /// How much of the sound is a voice at all, in `0.0..=1.0`.
-    pub share: f32,
-}
-
-impl Aim<'_> {
-    /// No voice.
-    pub const NONE: Self = Self { described: [0.0; VOICE_LEN], voices: [None; 2], adaptations: [None; 2], share: 0.0 };
-}
+/// Shares of the gains at the likeness of the differential map and at full likeness. More would sound more like the
+/// voice, but cost some words.
+const SHARES: [f32; 2] = [0.6, 0.8];
 
 /// A frame between its analysis and its answer.
 #[derive(Clone, Debug)]
@@ -96,9 +82,7 @@ pub struct Refiner {
     graphs: Option<[RefineGraph; 2]>,
     /// Which of them was asked last.
     active: usize,
-    /// Failures of the graph since it last worked.
-    failures: u32,
-    last_failure: Option<GraphError>,
+    health: Health,
     transform: FrameSpectrum,
     /// The newest hops, oldest first; the frame that is analysed is the end of it.
     recent: Box<[f32]>,
@@ -110,8 +94,8 @@ pub struct Refiner {
     sum: Box<[f32]>,
     /// Whether a refined frame is part of a hop of `sum`.
     is_refined: [bool; FRAME_HOPS],
-    /// Recent level of the input; `None` before the first frame.
-    level: Option<f32>,
+    /// Recent level of the input.
+    level: RecentLevel,
 }
 
 impl Refiner {
@@ -122,38 +106,15 @@ impl Refiner {
         Self {
             graphs,
             active: 0,
-            failures: 0,
-            last_failure: None,
+            health: Health::default(),
             transform,
             recent: vec![0.0; (DELAY_HOPS + 1) * HOP_LEN].into_boxed_slice(),
             amounts: [0.0; DELAY_HOPS + 1],
             frames: std::array::from_fn(|_| frame.clone()),
             sum: vec![0.0; FRAME_LEN].into_boxed_slice(),
             is_refined: [false; FRAME_HOPS],
-            level: None,
+            level: RecentLevel::default(),
         }
-    }
-
-    /// Forgets the stream.
-    pub fn reset(&mut self) {
-        self.graphs.iter_mut().flatten().for_each(RefineGraph::reset);
-        self.active = 0;
-        self.failures = 0;
-        self.last_failure = None;
-        self.recent.fill(0.0);
-        self.amounts = [0.0; DELAY_HOPS + 1];
-        for frame in &mut self.frames {
-            frame.spectrum.fill(Complex32::default());
-            frame.amount = 0.0;
-        }
-        self.sum.fill(0.0);
-        self.is_refined = [false; FRAME_HOPS];
-        self.level = None;
-    }
-
-    /// Why the last call of the graph failed; `None` while it works or where there is none.
-    pub fn failure(&self) -> Option<&GraphError> {
-        self.last_failure.as_ref()
     }
 
     /// Replaces a hop by the one [`DELAY_HOPS`] before it, refined by `amount`, in `0.0..=1.0`, of that moment, for
@@ -163,7 +124,7 @@ impl Refiner {
     ///
     /// # Realtime safety
     /// Neither allocates nor locks, but runs the graph. [worker-thread]
-    pub fn process(&mut self, hop: &mut [f32], aim: &Aim<'_>, phones: &[f32; PHONES], amount: f32) {
+    pub fn refine(&mut self, hop: &mut [f32], aim: &Aim<'_>, phones: &[f32; PHONES], amount: f32) {
         self.recent.copy_within(HOP_LEN.., 0);
         self.recent[DELAY_HOPS * HOP_LEN..].copy_from_slice(hop);
         self.amounts.rotate_left(1);
@@ -197,8 +158,8 @@ impl Refiner {
     /// Runs the graph on the newest frame and turns the gains of the oldest one into its spectrum. False where the
     /// frame stays as it is.
     fn ask(&mut self, aim: &Aim<'_>, phones: &[f32; PHONES]) -> bool {
-        let Some(graphs) = self.graphs.as_mut().filter(|_| self.failures < MAX_FAILURES) else { return false };
-        let wanted = usize::from(!graphs[0].knows(&aim.voices));
+        let Some(graphs) = self.graphs.as_mut().filter(|_| self.health.is_good()) else { return false };
+        let wanted = usize::from(!graphs[0].knows(&aim.ids()));
         let graph = &mut graphs[wanted];
         if wanted != self.active {
             // What it remembers is of another time.
@@ -206,31 +167,22 @@ impl Refiner {
             self.active = wanted;
         }
         features(&self.frames[LOOK_AHEAD_FRAMES].spectrum, &mut self.level, graph.features_mut());
-        graph.aim_at(&aim.described);
+        graph.aim_at(&describe_aim(aim));
         graph.say(phones);
-        let adaptations =
-            aim.adaptations.map(|adaptation| adaptation.filter(|(one, _)| one.space() == graph.hidden_space()));
+        let adaptations = aim.shares().map(|one| {
+            let (voice, share) = one?;
+            let adaptation = voice.body.adaptation.as_ref()?;
+            adaptation.is_for(graph.hidden_space(), ADAPTATION_SHAPE).then_some((adaptation, share))
+        });
         let mut gains = [0.0; KNOWN_BINS];
-        match graph.step() {
-            Ok((answer, hidden)) => {
-                gains.copy_from_slice(answer);
-                adaptations.iter().flatten().for_each(|(one, share)| one.add_to(hidden, *share, &mut gains));
-            }
-            Err(error) => {
-                self.failures += 1;
-                self.last_failure = Some(error);
-                return false;
-            }
-        }
-        (self.failures, self.last_failure) = (0, None);
+        let Some((answer, hidden)) = self.health.note(graph.step()) else { return false };
+        gains.copy_from_slice(answer);
+        adaptations.iter().flatten().for_each(|(one, share)| one.add_to(hidden, *share, &mut gains));
         let Frame { spectrum, amount } = &mut self.frames[0];
         if *amount == 0.0 {
             return false;
         }
-        let held = &gains[HELD_FROM..];
-        let held = (held.iter().sum::<f32>() / held.len() as f32).clamp(HELD_RANGE.0, HELD_RANGE.1);
-        for (bin, value) in spectrum.iter_mut().enumerate() {
-            let gain = gains.get(bin).map_or(held, |gain| gain.clamp(-MAX_GAIN, MAX_GAIN));
+        for (value, gain) in spectrum.iter_mut().zip(bounded(&gains, HELD_FROM)) {
             *value *= (gain * *amount).exp();
         }
         true
@@ -256,11 +208,48 @@ impl Refiner {
     }
 }
 
+impl Stage<[f32]> for Refiner {
+    fn delay_hops(&self) -> usize {
+        DELAY_HOPS
+    }
+
+    fn tail_hops(&self) -> usize {
+        // What is refined rings for a frame at most.
+        DELAY_HOPS
+    }
+
+    fn process(&mut self, moment: &Moment<'_>, hop: &mut [f32]) {
+        let amount = amount(SHARES, moment.likeness, &moment.aim);
+        self.refine(hop, &moment.aim, moment.phones(HEARD_HOPS), amount);
+    }
+
+    fn failure(&self) -> Option<&GraphError> {
+        self.health.failure()
+    }
+
+    fn reset(&mut self) {
+        self.graphs.iter_mut().flatten().for_each(RefineGraph::reset);
+        self.active = 0;
+        self.health = Health::default();
+        self.recent.fill(0.0);
+        self.amounts = [0.0; DELAY_HOPS + 1];
+        for frame in &mut self.frames {
+            frame.spectrum.fill(Complex32::default());
+            frame.amount = 0.0;
+        }
+        self.sum.fill(0.0);
+        self.is_refined = [false; FRAME_HOPS];
+        self.level = RecentLevel::default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::native::aim::Aimed;
+    use crate::engine::native::aim::tests::flat;
     use crate::onnx::Runtime;
-    use crate::voice::adaptation::ROWS;
+    use crate::voice::{Adaptation, NativeVoice, VoiceId};
 
     const HOPS: usize = 60;
 
@@ -284,8 +273,9 @@ mod tests {
     fn run(refiner: &mut Refiner, input: &[f32], amount: impl Fn(usize) -> f32) -> Vec<f32> {
         let mut output = input.to_vec();
         for (n, hop) in output.chunks_exact_mut(HOP_LEN).enumerate() {
-            let aim = Aim { described: [-0.5; VOICE_LEN], share: 1.0, ..Aim::NONE };
-            refiner.process(hop, &aim, &SAID, amount(n));
+            let body = flat(-2.0);
+            let aim = Aim::new([Some(Aimed { id: known_voice(), body: &body }), None], 0.0);
+            refiner.refine(hop, &aim, &SAID, amount(n));
         }
         output
     }
@@ -361,19 +351,20 @@ mod tests {
 
     #[test]
     fn a_voice_that_nobody_knows_is_refined_by_the_other_graph() {
-        let others = [Some(VoiceId::of(b"a clone")), None];
-        let run = |voices: &dyn Fn(usize) -> [Option<VoiceId>; 2]| {
+        let other = VoiceId::of(b"a clone");
+        let body = flat(-2.0);
+        let run = |voice: &dyn Fn(usize) -> VoiceId| {
             let (mut refiner, mut audio) = (refiner(), signal());
             for (n, hop) in audio.chunks_exact_mut(HOP_LEN).enumerate() {
-                let aim = Aim { described: [-0.5; VOICE_LEN], voices: voices(n), share: 1.0, ..Aim::NONE };
-                refiner.process(hop, &aim, &SAID, 1.0);
+                let aim = Aim::new([Some(Aimed { id: voice(n), body: &body }), None], 0.0);
+                refiner.refine(hop, &aim, &SAID, 1.0);
             }
             audio
         };
-        let (known, any) = (run(&|_| [Some(known_voice()), None]), run(&|_| others));
+        let (known, any) = (run(&|_| known_voice()), run(&|_| other));
         assert_ne!(known, any);
         let change = HOPS / 2;
-        let changed = run(&|n| if n < change { [Some(known_voice()), None] } else { others });
+        let changed = run(&|n| if n < change { known_voice() } else { other });
         assert_eq!(changed[..change * HOP_LEN], known[..change * HOP_LEN]);
         assert_ne!(changed[change * HOP_LEN..], known[change * HOP_LEN..]);
         assert!(changed.iter().all(|sample| sample.is_finite() && sample.abs() < 4.0));
@@ -383,32 +374,35 @@ mod tests {
     fn what_was_learned_about_a_voice_acts_by_its_share_and_only_in_its_space() {
         let space = refiner().graphs.expect("graphs")[1].hidden_space().to_owned();
         let adaptation = |space: &str, constant: f32| {
-            let mut weights = vec![0.0; ROWS * KNOWN_BINS];
-            weights[(ROWS - 1) * KNOWN_BINS..].fill(constant);
-            Adaptation::new(space, weights).expect("fits")
+            let mut weights = vec![0.0; ADAPTATION_SHAPE.iter().product()];
+            weights[HIDDEN_LEN * KNOWN_BINS..].fill(constant);
+            Adaptation::new(space, ADAPTATION_SHAPE, weights).expect("fits")
         };
+        let voice = |adaptation| NativeVoice { adaptation, ..flat(-2.0) };
         // Softer: above 8 kHz there is no room for much more.
-        let (softer, none, foreign) = (adaptation(&space, -0.5), adaptation(&space, 0.0), adaptation("other", -0.5));
-        let run = |adaptations: [Option<(&Adaptation, f32)>; 2]| {
+        let [softer, none, foreign, plain] =
+            [Some(adaptation(&space, -0.5)), Some(adaptation(&space, 0.0)), Some(adaptation("other", -0.5)), None]
+                .map(voice);
+        let run = |voices: [Option<&NativeVoice>; 2], weight: f32| {
             let (mut refiner, mut audio) = (refiner(), signal());
             for hop in audio.chunks_exact_mut(HOP_LEN) {
-                let voices = [Some(VoiceId::of(b"a clone")), None];
-                let aim = Aim { described: [-0.5; VOICE_LEN], voices, adaptations, share: 1.0 };
-                refiner.process(hop, &aim, &SAID, 0.5);
+                let aimed = |body| Aimed { id: VoiceId::of(b"a clone"), body };
+                let aim = Aim::new(voices.map(|body| body.map(aimed)), weight);
+                refiner.refine(hop, &aim, &SAID, 0.5);
             }
             audio
         };
-        let plain = run([None; 2]);
-        assert_eq!(run([Some((&none, 1.0)), None]), plain);
-        assert_eq!(run([None, Some((&foreign, 1.0))]), plain);
+        let plain = run([Some(&plain), None], 0.0);
+        assert_eq!(run([Some(&none), None], 0.0), plain);
+        assert_eq!(run([None, Some(&foreign)], 1.0), plain);
         let power = |audio: &[f32]| audio[20 * HOP_LEN..].iter().map(|sample| sample * sample).sum::<f32>();
         // Half of the gains act, and of those of one voice the half.
-        for (adaptations, gain) in [
-            ([Some((&softer, 1.0)), None], -0.25_f32),
-            ([Some((&softer, 0.5)), Some((&none, 0.5))], -0.125),
-            ([Some((&softer, 0.5)), Some((&softer, 0.5))], -0.25),
+        for (voices, weight, gain) in [
+            ([Some(&softer), None], 0.0, -0.25_f32),
+            ([Some(&softer), Some(&none)], 0.5, -0.125),
+            ([Some(&softer), Some(&softer)], 0.5, -0.25),
         ] {
-            let ratio = power(&run(adaptations)) / power(&plain);
+            let ratio = power(&run(voices, weight)) / power(&plain);
             assert!((ratio.ln() - 2.0 * gain).abs() < 0.01, "{} instead of {}", ratio.ln(), 2.0 * gain);
         }
     }

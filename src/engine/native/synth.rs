@@ -14,10 +14,10 @@
 
 use super::filter::Response;
 use super::grains::{GUARD_LEN, Grain, GrainRenderer, RING_LEN};
-use super::history::History;
 use super::marks::MarkTracker;
 use super::track::{Pitch, Track};
 use crate::engine::HOP_LEN;
+use crate::engine::history::History;
 
 /// Longest fade-in of a grain where latency is short, in samples (12 ms).
 const MAX_FADE_IN: f64 = 576.0;

@@ -3,7 +3,7 @@
 //! Runs on the worker thread or in the command line. Knows no voice file, host or thread.
 
 use super::{SourceProfile, SpeakerStatistics};
-use crate::engine::native::bands::ENV_BANDS;
+use crate::engine::bands::ENV_BANDS;
 use crate::voice::bank::{Bank, BankFrame, KEY_LEN};
 
 /// Voiced frames that make a profile: 20 s.

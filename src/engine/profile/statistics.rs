@@ -2,7 +2,7 @@
 //!
 //! Plain arithmetic on the caller's thread. Knows no file, host or thread.
 
-use crate::engine::native::bands::{ENV_BANDS, centre_hz};
+use crate::engine::bands::{ENV_BANDS, centre_hz};
 use crate::voice::bank::KEY_LEN;
 use crate::voice::{Delivery, MeanShapes};
 

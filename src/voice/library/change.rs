@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::catalogue::Wants;
 use super::store::{make_folder, move_into, save_in, unreadable};
 use super::{EMBEDDED, Library, Origin, VoiceEntry};
+use crate::new_file::{self, Existing};
 use crate::voice::extras::rewrite;
-use crate::voice::package::{Package, write_atomically};
+use crate::voice::package::Package;
 use crate::voice::{Consent, Manifest, Voice, VoiceError};
 
 /// Folder for deleted voices, inside the folder they were in. Scans do not look into it.
@@ -40,9 +41,9 @@ pub fn import(file: &Path, folder: &Path, library: &Library) -> Result<Imported,
 /// Copies a voice to a file outside the library.
 ///
 /// # Errors
-/// [`VoiceError::Unreadable`] or [`VoiceError::TooLarge`].
-pub fn export(entry: &VoiceEntry, file: &Path) -> Result<(), VoiceError> {
-    write_atomically(file, &content(entry)?)
+/// [`VoiceError::Unreadable`], [`VoiceError::TooLarge`] or [`VoiceError::Unwritable`].
+pub fn export(entry: &VoiceEntry, file: &Path, existing: Existing) -> Result<(), VoiceError> {
+    Ok(new_file::write(file, &content(entry)?, existing)?)
 }
 
 /// Gives a voice another display name. Sessions still find it.
@@ -107,7 +108,7 @@ fn replace(entry: &VoiceEntry, path: &Path, edit: impl FnOnce(&mut Manifest)) ->
     }
     let bytes = rewrite(&content(entry)?, edit)?;
     // The file keeps its name: one rename, and never two files of one voice.
-    write_atomically(path, &bytes)?;
+    new_file::write(path, &bytes, Existing::Replace)?;
     Ok(path.to_owned())
 }
 

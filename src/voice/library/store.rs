@@ -7,8 +7,8 @@ use std::io::{ErrorKind, Result as IoResult, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{EXTENSION, user_folder};
+use crate::new_file::{Begun, WriteError, give_name, part_in, sync_folder};
 use crate::voice::VoiceError;
-use crate::voice::package::{partial_file, sync_folder};
 
 /// Longest file name made from a display name, in characters.
 const MAX_STEM: usize = 60;
@@ -19,7 +19,8 @@ const MAX_NUMBER: u32 = 10_000;
 /// Writes a new voice into the user's folder, under a name that is free; makes the folder.
 ///
 /// # Errors
-/// [`VoiceError::Unreadable`] when there is no such folder, none can be made, or writing fails.
+/// [`VoiceError::Unreadable`] when there is no such folder, [`VoiceError::Unwritable`] when none can be made or writing
+/// fails.
 pub fn save(name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
     let folder = user_folder().ok_or_else(|| unreadable(Path::new("the home folder"), "it is not known"))?;
     save_in(&folder, name, bytes)
@@ -30,17 +31,11 @@ pub fn save(name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
 /// # Errors
 /// As [`save`].
 pub fn save_in(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
-    save_as(folder, &stem(name), bytes)
-}
-
-/// As [`save_in`], with a file name (without its ending) of the caller's.
-///
-/// # Errors
-/// As [`save`].
-pub fn save_as(folder: &Path, stem: &str, bytes: &[u8]) -> Result<PathBuf, VoiceError> {
     make_folder(folder)?;
-    let failed = |error: std::io::Error| unreadable(&folder.join(stem), &format!("writing failed: {error}"));
-    let mut file = partial_file(folder).map_err(failed)?;
+    let stem = &stem(name);
+    let failed = |error: std::io::Error| WriteError::new(&folder.join(stem), &error);
+    let mut file = part_in(folder).map_err(failed)?;
+    let _begun = Begun::note(file.path());
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     // The file itself goes when `file` is dropped; what stays is its new name.
     let path = with_free_name(folder, stem, |path| give_name(file.path(), path)).map_err(failed)?;
@@ -60,23 +55,7 @@ pub(super) fn move_into(file: &Path, folder: &Path, name: &str) -> Result<PathBu
             }
             _ => Ok(path),
         })
-        .map_err(|error| unreadable(file, &error.to_string()))
-}
-
-/// Gives a file another name; fails with [`ErrorKind::AlreadyExists`] when the name is taken.
-fn give_name(file: &Path, path: &Path) -> IoResult<()> {
-    let linked = std::fs::hard_link(file, path);
-    match linked {
-        Err(error) if !matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {
-            // File systems without links (FAT, some shares): the name is reserved by an empty file, which the real one
-            // replaces.
-            std::fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-            std::fs::rename(file, path).inspect_err(|_| {
-                let _ = std::fs::remove_file(path);
-            })
-        }
-        other => other,
-    }
+        .map_err(|error| WriteError::new(file, &error).into())
 }
 
 /// Tries a name, and numbered ones after it, until `take` gets one.
@@ -93,7 +72,7 @@ fn with_free_name(folder: &Path, stem: &str, take: impl Fn(&Path) -> IoResult<()
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), VoiceError> {
-    std::fs::create_dir_all(folder).map_err(|error| unreadable(folder, &error.to_string()))
+    std::fs::create_dir_all(folder).map_err(|error| WriteError::new(folder, &error).into())
 }
 
 pub(super) fn unreadable(path: &Path, reason: &str) -> VoiceError {

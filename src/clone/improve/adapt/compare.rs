@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::engine::HOP_LEN;
 use crate::engine::content::PHONES;
-use crate::engine::native::refine::{Probe, ProbedFrame, RefineGraph, VOICE_LEN};
+use crate::engine::native::network::VOICE_LEN;
+use crate::engine::native::refine::{HIDDEN_LEN, KNOWN_BINS, Probe, ProbedFrame, RefineGraph};
 use crate::onnx::GraphError;
-use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN};
 
 use super::Sums;
 
@@ -24,9 +24,9 @@ const LOUDNESS_RANGE: f32 = 8.0;
 #[derive(Clone, Debug)]
 struct Frame {
     hidden: [f32; HIDDEN_LEN],
-    gains: [f32; GAIN_BINS],
-    heard: [f32; GAIN_BINS],
-    wanted: [f32; GAIN_BINS],
+    gains: [f32; KNOWN_BINS],
+    heard: [f32; KNOWN_BINS],
+    wanted: [f32; KNOWN_BINS],
 }
 
 /// What came back, the recording, and the phones for each hop.
@@ -85,7 +85,7 @@ impl Comparison {
 /// Puts the frame before the new one into the sums: its powers are the mean of three.
 fn take(frames: &mut [Option<Box<Frame>>; 2], new: ProbedFrame<'_>, sums: &mut Sums) {
     if let [Some(before), Some(frame)] = frames {
-        let mean = |of: fn(&Frame) -> &[f32; GAIN_BINS], after: &[f32; GAIN_BINS], bin: usize| {
+        let mean = |of: fn(&Frame) -> &[f32; KNOWN_BINS], after: &[f32; KNOWN_BINS], bin: usize| {
             (of(before)[bin] + of(frame)[bin] + after[bin]) / 3.0
         };
         let missing = std::array::from_fn(|bin| {
@@ -93,7 +93,7 @@ fn take(frames: &mut [Option<Box<Frame>>; 2], new: ProbedFrame<'_>, sums: &mut S
             let wanted = mean(|frame| &frame.wanted, new.wanted, bin) + FLOOR;
             (0.5 * (wanted / heard).ln()).clamp(-MAX_WANTED, MAX_WANTED) - frame.gains[bin]
         });
-        let loudness = (frame.wanted.iter().sum::<f32>() / GAIN_BINS as f32 + 1e-9).ln();
+        let loudness = (frame.wanted.iter().sum::<f32>() / KNOWN_BINS as f32 + 1e-9).ln();
         let weight = ((loudness - LEAST_LOUDNESS) / LOUDNESS_RANGE).clamp(0.0, 1.0);
         if weight > 0.0 {
             sums.push(&frame.hidden, &missing, weight);
@@ -101,8 +101,8 @@ fn take(frames: &mut [Option<Box<Frame>>; 2], new: ProbedFrame<'_>, sums: &mut S
     }
     frames.rotate_left(1);
     let mut frame =
-        Frame { hidden: [0.0; HIDDEN_LEN], gains: [0.0; GAIN_BINS], heard: *new.heard, wanted: *new.wanted };
+        Frame { hidden: [0.0; HIDDEN_LEN], gains: [0.0; KNOWN_BINS], heard: *new.heard, wanted: *new.wanted };
     frame.hidden.copy_from_slice(&new.hidden[..HIDDEN_LEN]);
-    frame.gains.copy_from_slice(&new.gains[..GAIN_BINS]);
+    frame.gains.copy_from_slice(&new.gains[..KNOWN_BINS]);
     frames[1] = Some(Box::new(frame));
 }

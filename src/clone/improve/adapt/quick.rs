@@ -1,6 +1,7 @@
 //! A first adaptation for a new voice, from some seconds of its recordings and one other voice for each half. Takes about
 //! two seconds on two cores, and gives most of what the full adaptation gives.
 
+use crate::engine::native::refine::ADAPTATION_SHAPE;
 use crate::engine::{ENGINE_RATE, HOP_LEN};
 use crate::voice::{Adaptation, MeanShapes};
 
@@ -35,7 +36,7 @@ pub(in crate::clone) fn adaptation(
     for of_turn in both(|turn| plan.whole_turn(turn, &halves))? {
         sums.add(&of_turn);
     }
-    Adaptation::new(&plan.space, sums.solve().ok_or("the recordings leave it open")?)
+    Adaptation::new(&plan.space, ADAPTATION_SHAPE, sums.solve().ok_or("the recordings leave it open")?)
         .ok_or_else(|| "the recordings give no plausible answer".to_owned())
 }
 

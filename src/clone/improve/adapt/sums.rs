@@ -1,7 +1,10 @@
 //! Least squares for an adaptation: sums over frames, and the solution. Knows nothing of sounds.
 
 use crate::clone::improve::least_squares;
-use crate::voice::adaptation::{GAIN_BINS, HIDDEN_LEN, ROWS};
+use crate::engine::native::refine::{ADAPTATION_SHAPE, HIDDEN_LEN, KNOWN_BINS};
+
+/// Hidden values and a constant.
+const ROWS: usize = ADAPTATION_SHAPE[0];
 
 /// Weight of "no change" against each unit of the frames' weight: hidden values are of the order of 1. The constant is
 /// held hardly at all.
@@ -16,27 +19,27 @@ const PRIOR: f64 = 100.0;
 pub(crate) struct Sums {
     /// `[ROWS, ROWS]`; the lower half is kept.
     inputs: Box<[f64]>,
-    /// `[ROWS, GAIN_BINS]`.
+    /// `[ROWS, KNOWN_BINS]`.
     outputs: Box<[f64]>,
     weight: f64,
 }
 
 impl Sums {
     /// Numbers that [`Sums::values`] gives.
-    pub(crate) const LEN: usize = ROWS * ROWS + ROWS * GAIN_BINS + 1;
+    pub(crate) const LEN: usize = ROWS * ROWS + ROWS * KNOWN_BINS + 1;
 
     pub(crate) fn new() -> Self {
         let zeros = |len: usize| vec![0.0; len].into_boxed_slice();
-        Self { inputs: zeros(ROWS * ROWS), outputs: zeros(ROWS * GAIN_BINS), weight: 0.0 }
+        Self { inputs: zeros(ROWS * ROWS), outputs: zeros(ROWS * KNOWN_BINS), weight: 0.0 }
     }
 
     /// Takes one frame: what the last layer saw, and what should be added to its answer.
-    pub(crate) fn push(&mut self, hidden: &[f32], missing: &[f32; GAIN_BINS], weight: f32) {
+    pub(crate) fn push(&mut self, hidden: &[f32], missing: &[f32; KNOWN_BINS], weight: f32) {
         let weight = f64::from(weight);
         let mut input = [1.0; ROWS];
         input.iter_mut().zip(&hidden[..HIDDEN_LEN]).for_each(|(input, value)| *input = f64::from(*value));
         let missing = missing.map(f64::from);
-        let rows = self.inputs.chunks_exact_mut(ROWS).zip(self.outputs.chunks_exact_mut(GAIN_BINS));
+        let rows = self.inputs.chunks_exact_mut(ROWS).zip(self.outputs.chunks_exact_mut(KNOWN_BINS));
         for (row, (inputs, outputs)) in rows.enumerate() {
             let value = weight * input[row];
             inputs[..=row].iter_mut().zip(&input).for_each(|(sum, input)| *sum += value * input);
@@ -53,7 +56,7 @@ impl Sums {
         self.weight += others.weight;
     }
 
-    /// The map `[ROWS, GAIN_BINS]`; `None` when the frames leave it open.
+    /// The map `[ROWS, KNOWN_BINS]`; `None` when the frames leave it open.
     pub(crate) fn solve(&self) -> Option<Vec<f32>> {
         if self.weight <= 0.0 {
             return None;
@@ -81,7 +84,7 @@ impl Sums {
             return None;
         }
         let (inputs, rest) = values.split_at(ROWS * ROWS);
-        let (outputs, weight) = rest.split_at(ROWS * GAIN_BINS);
+        let (outputs, weight) = rest.split_at(ROWS * KNOWN_BINS);
         Some(Self { inputs: inputs.into(), outputs: outputs.into(), weight: weight[0] })
     }
 }
@@ -116,10 +119,10 @@ mod tests {
                     0.0
                 };
                 // The ridge takes a little.
-                assert!((map[row * GAIN_BINS + bin] - expected).abs() < 0.03, "{row} {bin}");
+                assert!((map[row * KNOWN_BINS + bin] - expected).abs() < 0.03, "{row} {bin}");
             }
         }
-        assert_eq!(map[9 * GAIN_BINS], 0.0);
+        assert_eq!(map[9 * KNOWN_BINS], 0.0);
         let mut twice = sums.clone();
         twice.add(&sums);
         let surer = twice.solve().expect("as many");

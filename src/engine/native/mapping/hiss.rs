@@ -4,7 +4,7 @@
 //! envelope of the unvoiced frames of the last seconds (minimum statistics after Martin 2001, IEEE Transactions
 //! on Speech and Audio Processing 9); voiced frames do not count, so a held note is never taken for a floor.
 
-use super::super::bands::ENV_BANDS;
+use crate::engine::bands::ENV_BANDS;
 
 /// Unvoiced frames of one stretch; the floor looks back over one to two of them.
 const STRETCH: u32 = 100;

@@ -4,10 +4,10 @@
 //! averaged. So each spectrum is first moved along the frequency axis towards the other, and then their logarithms are
 //! averaged.
 
-use super::super::bands::ENV_BANDS;
 use super::pairing::{fit_warp, moved_band, value_at};
 use super::{FADE_FRAMES, mix};
-use crate::voice::Voice;
+use crate::engine::bands::ENV_BANDS;
+use crate::voice::NativeVoice;
 
 /// Most of the way that is covered in one frame: as fast as a change of voice.
 const STEP: f32 = 1.0 / (FADE_FRAMES + 1) as f32;
@@ -56,9 +56,9 @@ impl Morph {
     }
 
     /// Fits the formants of two voices. Without a voice A the singer takes its place, whose factor to voice B is known.
-    pub(super) fn pair(&mut self, a: Option<&Voice>, b: Option<&Voice>, from_singer: f32) {
+    pub(super) fn pair(&mut self, a: Option<&NativeVoice>, b: Option<&NativeVoice>, from_singer: f32) {
         self.warp = match (a, b) {
-            (Some(a), Some(b)) => fit_warp(&a.shapes().voiced, &b.shapes().voiced),
+            (Some(a), Some(b)) => fit_warp(&a.shapes.voiced, &b.shapes.voiced),
             (None, Some(_)) => from_singer,
             (_, None) => 1.0,
         };
@@ -85,8 +85,8 @@ impl Morph {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::bands::centre_hz;
     use super::*;
+    use crate::engine::bands::centre_hz;
 
     fn peak(hz: f32) -> [f32; ENV_BANDS] {
         std::array::from_fn(|band| 5.0 * (-((centre_hz(band).max(20.0) / hz).ln() / 0.1).powi(2)).exp())

@@ -3,8 +3,8 @@
 //! Formulae: the warp is the factor whose shifted voiced average comes nearest to the target's after a straight line
 //! over log frequency is taken off the difference, searched from 0.8 to 1.25; the equaliser is what remains, smoothed.
 
-use super::super::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use super::{limit_band, mix};
+use crate::engine::bands::{ENV_BANDS, band_from_hz, centre_hz};
 use crate::voice::MeanShapes;
 
 const WARP_LOW: f32 = 0.8;

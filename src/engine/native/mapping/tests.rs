@@ -1,9 +1,10 @@
 //! The three modes, their blend, and what they do with profiles and voices that are not what they should be.
 
 use super::*;
-use crate::engine::native::bands::centre_hz;
+use crate::engine::bands::centre_hz;
+use crate::engine::native::difference::MAX_DIFFERENCE;
 use crate::voice::manifest::{ENGINE_NATIVE, FORMAT_MAJOR, FORMAT_MINOR, FormatVersion};
-use crate::voice::{Bank, BankFrame, Kind, Manifest, MeanShapes, Restoration, VoiceParts};
+use crate::voice::{Bank, BankFrame, Kind, Manifest, MeanShapes, NativeVoice, Restoration, Voice};
 
 const SPACE: &str = "test-space";
 
@@ -54,11 +55,11 @@ fn mean_shapes(who: f32) -> MeanShapes {
     MeanShapes { voiced, unvoiced: voiced }
 }
 
-fn voice_with(who: f32, bandwidth_hz: f32) -> Arc<Voice> {
+fn voice_with(who: f32, bandwidth_hz: f32) -> Target {
     voice_of(who, bandwidth_hz, 0.0)
 }
 
-fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Arc<Voice> {
+fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Target {
     let shapes = mean_shapes(who);
     let manifest = Manifest {
         format: FormatVersion { major: FORMAT_MAJOR, minor: FORMAT_MINOR },
@@ -83,12 +84,13 @@ fn voice_of(who: f32, bandwidth_hz: f32, absolute_share: f32) -> Arc<Voice> {
     };
     let restoration =
         Restoration { mean: [shapes.voiced, shapes.unvoiced], ratio: [[1.0; ENV_BANDS], [1.0; ENV_BANDS]] };
-    let parts = VoiceParts { bank: bank(who), shapes, restoration, absolute_share, adaptation: None };
+    let parts = NativeVoice { bank: bank(who), shapes, restoration, absolute_share, adaptation: None };
     let bytes = Voice::write(manifest, &parts).expect("the manifest is valid");
-    Arc::new(Voice::from_bytes(&bytes).expect("what was written can be read"))
+    let voice = Voice::from_bytes(&bytes).expect("what was written can be read");
+    Target::of(&Arc::new(voice)).expect("of the native engine")
 }
 
-fn voice(who: f32) -> Arc<Voice> {
+fn voice(who: f32) -> Target {
     voice_with(who, 20_000.0)
 }
 

@@ -4,11 +4,10 @@
 
 use crate::engine::content::PHONES;
 use crate::onnx::{Graph, GraphError, Port, RecurrentCall, Runtime};
-use crate::voice::adaptation::HIDDEN_LEN;
-use crate::voice::{MeanShapes, VoiceId};
+use crate::voice::VoiceId;
 
-use super::super::bands::BAND_8_KHZ;
-use super::{FEATURES, KNOWN_BINS};
+use super::super::network::VOICE_LEN;
+use super::{FEATURES, HIDDEN_LEN, KNOWN_BINS};
 
 /// The graphs that ship inside the program; `models/NOTEBOOK.md` says how they were trained and how well they do. The
 /// first knows a few voices well, the second has met hundreds.
@@ -23,9 +22,6 @@ const KNOWN_VOICES: &str = "known_voices";
 
 /// Metadata entry of a graph: what its hidden values mean.
 const HIDDEN_SPACE: &str = "hidden_space";
-
-/// Values that tell the graph of a voice: its mean voiced and unvoiced shape up to 8 kHz.
-pub const VOICE_LEN: usize = 2 * (BAND_8_KHZ + 1);
 
 const INPUTS: [Port<'_>; 4] = [
     Port { name: "features", shape: Some(&[1, FEATURES]) },
@@ -61,7 +57,7 @@ impl RefineGraph {
     /// [worker-thread]
     pub fn shipped(runtime: &Runtime) -> Result<[Self; 2], GraphError> {
         let [known, any] = GRAPHS;
-        Ok([Self::new(runtime, known)?, Self::new(runtime, any)?])
+        Ok([Self::from_graph(runtime, known)?, Self::from_graph(runtime, any)?])
     }
 
     /// The graph for voices that were not in its training, at the start of a stream.
@@ -70,11 +66,16 @@ impl RefineGraph {
     /// [`GraphError`] when the runtime refuses it.
     /// [worker-thread]
     pub fn for_any(runtime: &Runtime) -> Result<Self, GraphError> {
-        Self::new(runtime, GRAPHS[1])
+        Self::from_graph(runtime, GRAPHS[1])
     }
 
-    fn new(runtime: &Runtime, content: &'static [u8]) -> Result<Self, GraphError> {
-        let graph = Graph::open(runtime, NAME, content)?;
+    /// Another graph with the same contract, at the start of a stream.
+    ///
+    /// # Errors
+    /// [`GraphError`] when the runtime refuses it, or when it has other inputs and outputs.
+    /// [worker-thread]
+    pub fn from_graph(runtime: &Runtime, bytes: &[u8]) -> Result<Self, GraphError> {
+        let graph = Graph::open(runtime, NAME, bytes)?;
         let known = graph.metadata(KNOWN_VOICES)?.unwrap_or_default();
         let known = known.split(',').filter_map(|id| id.parse().ok()).collect();
         let hidden_space = graph.metadata(HIDDEN_SPACE)?.unwrap_or_default();
@@ -118,10 +119,4 @@ impl RefineGraph {
         self.call.step()?;
         Ok((self.call.output(OUTPUT_GAIN), self.call.output(OUTPUT_HIDDEN)))
     }
-}
-
-/// The graph's input about a voice.
-pub fn describe(shapes: &MeanShapes) -> [f32; VOICE_LEN] {
-    let half = VOICE_LEN / 2;
-    std::array::from_fn(|n| if n < half { shapes.voiced[n] } else { shapes.unvoiced[n - half] } / 4.0)
 }

@@ -9,7 +9,8 @@ use crate::engine::HOP_LEN;
 use crate::engine::content::PHONES;
 use crate::onnx::GraphError;
 
-use super::graph::{RefineGraph, VOICE_LEN};
+use super::super::network::{RecentLevel, VOICE_LEN};
+use super::graph::RefineGraph;
 use super::spectrum::{FrameSpectrum, features, powers};
 use super::{FRAME_LEN, KNOWN_BINS, LOOK_AHEAD_FRAMES};
 
@@ -32,7 +33,7 @@ pub struct Probe {
     graph: RefineGraph,
     frames: FrameSpectrum,
     spectrum: Box<[Complex32]>,
-    level: Option<f32>,
+    level: RecentLevel,
     /// The newest samples of both, a frame of each.
     recent: [Box<[f32]>; 2],
     /// Powers of the frames that wait for their answer, oldest first, of both sounds.
@@ -41,7 +42,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// At the start of two sounds that aim at the voice that `described` tells of, see [`super::describe`].
+    /// At the start of two sounds that aim at the voice that `described` tells of, see [`describe`](super::super::network::describe).
     pub fn new(mut graph: RefineGraph, described: &[f32; VOICE_LEN]) -> Self {
         graph.reset();
         graph.aim_at(described);
@@ -51,7 +52,7 @@ impl Probe {
             graph,
             spectrum: frames.empty(),
             frames,
-            level: None,
+            level: RecentLevel::default(),
             recent: [recent(), recent()],
             waiting: [[[0.0; KNOWN_BINS]; 2]; LOOK_AHEAD_FRAMES + 1],
             pushed: 0,

@@ -7,6 +7,7 @@ use realfft::num_complex::Complex32;
 use crate::dsp::fft::RealFft;
 use crate::dsp::window::hann_periodic;
 
+use super::super::network::RecentLevel;
 use super::{FRAME_LEN, KNOWN_BINS};
 
 /// Power added to each bin before the logarithm, of samples at 16 kHz as the graph was trained.
@@ -14,9 +15,6 @@ const FLOOR: f32 = 1e-9;
 
 /// The graph was trained on samples at 16 kHz, so that its spectra are of a third of the samples.
 const RATE_RATIO: f32 = 3.0;
-
-/// What the recent level forgets in one frame: a second.
-const FORGETTING: f32 = 0.01;
 
 /// Least recent level, in the same power.
 const LEAST_LEVEL: f32 = 1e-7;
@@ -74,14 +72,11 @@ pub(super) fn powers(spectrum: &[Complex32]) -> [f32; KNOWN_BINS] {
 }
 
 /// The graph's features of a frame: log power per bin relative to the recent level, and the frame's own level.
-pub(super) fn features(spectrum: &[Complex32], level: &mut Option<f32>, features: &mut [f32]) {
+pub(super) fn features(spectrum: &[Complex32], level: &mut RecentLevel, features: &mut [f32]) {
     let power = |bin: &Complex32| power(bin) + FLOOR;
     let known = &spectrum[..KNOWN_BINS];
     let mean = known.iter().map(power).sum::<f32>() / KNOWN_BINS as f32;
-    let recent = level.unwrap_or(mean) * (1.0 - FORGETTING) + mean * FORGETTING;
-    let recent = recent.max(LEAST_LEVEL);
-    *level = Some(recent);
-    let recent = recent.ln();
+    let recent = level.next(mean, LEAST_LEVEL).ln();
     for (feature, bin) in features.iter_mut().zip(known) {
         *feature = (power(bin).ln() - recent).clamp(-14.0, 8.0) / 4.0;
     }

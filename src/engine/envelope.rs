@@ -198,7 +198,7 @@ impl GridInterpolator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::native::bands::centre_hz;
+    use crate::engine::bands::centre_hz;
 
     /// Pulse train through two resonances, as a sum of harmonics with known amplitudes; returns the true log power
     /// envelope in the analyser's scale at `hz`.

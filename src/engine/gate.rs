@@ -43,6 +43,24 @@ impl Gate {
     }
 }
 
+/// A gate with the gain that the sound has at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GateRamp {
+    gain: f32,
+}
+
+impl GateRamp {
+    /// Brings a hop from the present gain to this one, sample by sample. What is no number becomes silence.
+    pub fn apply(&mut self, gain: f32, hop: &mut [f32]) {
+        let step = (gain - self.gain) / hop.len() as f32;
+        for (n, sample) in hop.iter_mut().enumerate() {
+            let gain = self.gain + step * (n + 1) as f32;
+            *sample = if sample.is_finite() { *sample * gain } else { 0.0 };
+        }
+        self.gain = gain;
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self::new()
