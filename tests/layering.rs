@@ -48,7 +48,7 @@ const TRANSFER: &str = "cli/models/transfer.rs";
 /// Locks and atomics: `bridge` has what the audio thread shares with others; the `worker`'s two threads talk by standard
 /// channels that no third one sees, and so do those of `clone` and of the editor's file window and pictures, far from any audio; sessions and voices are shared by all
 /// instances behind locks in `onnx` and `voice/library.rs`, and so is what is known of voice folders, in its `catalogue.rs`; the framework's trait asks for a lock around the window size
-/// in `params.rs`; two files of `plugin` keep the framework's and the host's threads apart.
+/// in `params.rs`; four files of `plugin` keep the framework's and the host's threads apart.
 const ONLY_IN: [(&[&str], &[&str]); 12] = [
     (&["ort"], &["onnx"]),
     (&["ringbuf", "atomic_float"], &["bridge"]),
@@ -66,6 +66,8 @@ const ONLY_IN: [(&[&str], &[&str]); 12] = [
             "params.rs",
             "clone/cloner.rs",
             "clone/job.rs",
+            "plugin/clap.rs",
+            "plugin/clap/passage.rs",
             "plugin/restart.rs",
             "plugin/stillness.rs",
             "clone/improve/job.rs",

@@ -325,6 +325,8 @@ pub struct Player {
     ports: (AudioPorts, AudioPorts),
     events: EventBuffer,
     sent: EventBuffer,
+    /// The next block's steady time, of a host that tells it.
+    pub steady: Option<u64>,
 }
 
 impl Player {
@@ -334,6 +336,7 @@ impl Player {
             ports: (AudioPorts::with_capacity(ins, 1), AudioPorts::with_capacity(outs, 1)),
             events: EventBuffer::with_capacity(64),
             sent: EventBuffer::with_capacity(64),
+            steady: None,
         }
     }
 
@@ -373,9 +376,10 @@ impl Player {
             &mut self.ports.1.with_output_buffers([outputs]),
             events,
             &mut self.sent.as_output(),
-            None,
+            self.steady,
             transport,
         );
+        self.steady = self.steady.map(|time| time + len as u64);
         assert!(status.is_ok(), "process says {status:?}");
     }
 
