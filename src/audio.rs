@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use crate::bridge::link::AudioEnd;
 use crate::bridge::{PreviewEnd, RunState, Telemetry};
+use crate::dsp::downmix::{Choice, DownMix};
 use crate::engine::HopParams;
 
-use clock::Clock;
+use clock::{Clock, Habits, Need};
 use declick::Declick;
 use delay::Delay;
 use meter::Meter;
@@ -133,6 +134,7 @@ pub struct Processor {
     hop_len: usize,
     /// Length of the gap so far.
     late_len: usize,
+    down: DownMix,
     mono: Vec<f32>,
     converted: Vec<f32>,
     presence: Vec<Presence>,
@@ -170,6 +172,7 @@ impl Processor {
             is_fresh: true,
             hop_len: (host_rate as usize / 100).max(1),
             late_len: 0,
+            down: DownMix::new(MAX_CHANNELS, Choice::Sum),
             mono: buffer(),
             converted: buffer(),
             presence: vec![Presence::Missing; block_len],
@@ -191,6 +194,7 @@ impl Processor {
     /// Forgets all audio. Does not allocate. [audio-thread]
     pub fn reset(&mut self) {
         self.wet.reset();
+        self.down.reset();
         self.clock.reset();
         for channel in 0..MAX_CHANNELS {
             self.dry[channel].fill(0.0);
@@ -209,14 +213,14 @@ impl Processor {
         self.clock.is_real_time()
     }
 
-    /// Whether the host has rendered as fast as it could while it claimed to play.
-    pub fn has_rendered(&self) -> bool {
-        self.clock.has_rendered()
+    /// What was learned about the host's clock, for the next activation.
+    pub fn habits(&self) -> Habits {
+        self.clock.habits()
     }
 
-    /// Takes over from an earlier activation that the host has rendered.
-    pub fn expect_rendering(&mut self) {
-        self.clock.expect_rendering();
+    /// Takes over what an earlier activation learned. [main-thread]
+    pub fn set_habits(&mut self, habits: Habits) {
+        self.clock.set_habits(habits);
     }
 
     /// Converts one block of any length in place. `channels` holds one or two channels of equal length, of which the
@@ -230,8 +234,8 @@ impl Processor {
         let now = Instant::now();
         self.clock.begin(now, len, is_offline);
         self.wet.set_real_time(self.clock.is_real_time());
-        let progress = self.wet.progress();
-        let allowed = self.clock.patience(len, self.wet.is_loading(), progress);
+        let need = Need { len, is_loading: self.wet.is_loading(), is_due: self.wet.is_due(len) };
+        let allowed = self.clock.patience(need, self.wet.progress());
         let mut patience = allowed;
         let mut begin = 0;
         while begin < len {
@@ -296,7 +300,6 @@ impl Processor {
         let len = range.len();
         self.take_input(channels, input_count, range.clone());
         let before = self.wet.progress();
-        let asked = *patience;
         let outcome = self.wet.process(
             &self.mono[..len],
             params,
@@ -304,18 +307,17 @@ impl Processor {
             &mut self.presence[..len],
             patience,
         );
-        self.note_outcome(&outcome, asked, before);
+        self.note_outcome(&outcome, before);
         self.mix_output(channels, range);
     }
 
     /// Cleans the input, keeps it for the dry path and mixes it down for the engine.
     fn take_input(&mut self, channels: &mut [&mut [f32]], input_count: usize, range: std::ops::Range<usize>) {
         let inputs = input_count.clamp(1, channels.len().clamp(1, MAX_CHANNELS));
-        let share = 1.0 / inputs as f32;
         let mut bad_samples = 0;
         for (index, place) in range.enumerate() {
-            let mut sum = 0.0;
-            for channel in 0..MAX_CHANNELS {
+            let mut frame = [0.0; MAX_CHANNELS];
+            for (channel, heard) in frame.iter_mut().enumerate() {
                 // A second output channel without an input gets the first one's.
                 let source = channel.min(inputs - 1);
                 let mut sample = channels.get(source).map_or(0.0, |samples| samples[place]);
@@ -324,14 +326,15 @@ impl Processor {
                     sample = 0.0;
                 }
                 if channel < inputs {
-                    sum += sample;
+                    *heard = sample;
                     bad_samples += u64::from(is_bad);
                 }
                 self.dry_now[channel][index] = self.dry[channel].step(sample);
             }
             // The dry path keeps the sample as it is and gets its gain when it is heard.
             let (gain, gain_heard) = self.input_gain.step();
-            self.mono[index] = sum * share * gain;
+            let heard = if inputs == MAX_CHANNELS { self.down.step(&frame) } else { frame[0] };
+            self.mono[index] = heard * gain;
             self.gain_now[index] = gain_heard;
             self.input_meter.step(self.mono[index]);
         }
@@ -370,9 +373,9 @@ impl Processor {
         }
     }
 
-    fn note_outcome(&mut self, outcome: &Outcome, asked: Duration, progress: (u32, u64)) {
-        if outcome.waited_in_vain.is_some() {
-            self.clock.waited_in_vain(asked, progress);
+    fn note_outcome(&mut self, outcome: &Outcome, progress: (u32, u64)) {
+        if outcome.has_waited_in_vain {
+            self.clock.waited_in_vain(progress);
         }
         if outcome.late_len > 0 {
             // A gap counts as one late hop at once and as one more per further hop.

@@ -15,6 +15,7 @@ mod measure;
 mod models;
 mod output;
 mod rvc;
+mod same_file;
 mod session;
 mod signal;
 mod stream;

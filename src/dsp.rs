@@ -2,6 +2,7 @@
 
 pub mod decimator;
 pub mod denormals;
+pub mod downmix;
 pub mod fft;
 pub mod window;
 

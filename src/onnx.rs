@@ -21,6 +21,7 @@ pub mod queue;
 mod recurrent;
 pub mod reporting;
 mod runtime;
+pub mod visual_c;
 mod watchdog;
 mod whole;
 

@@ -16,6 +16,7 @@ use nice_plug::prelude::{
     Params, Plugin, PluginState, ProcessContext, ProcessMode, ProcessStatus, TaskExecutor, Vst3Plugin, Vst3SubCategory,
 };
 
+use crate::audio::clock::Habits;
 use crate::audio::{Obstacle, Processor, wet};
 use crate::bridge::link::LinkConfig;
 use crate::bridge::preview::preview;
@@ -68,8 +69,8 @@ pub struct Coffre {
     seen_block_len: Option<u32>,
     /// Announced and actual rate, when a host's transport contradicted its announcement.
     contradicted_rate: Option<(u32, u32)>,
-    /// Whether the host has rendered in an earlier activation while it claimed to play.
-    has_rendered: bool,
+    /// What earlier activations learned about the host's clock.
+    habits: Habits,
     /// The line to a VST3 host; other hosts are reached by the framework alone.
     restart: Option<Arc<RestartPort>>,
 }
@@ -86,7 +87,7 @@ impl Default for Coffre {
             active: None,
             seen_block_len: None,
             contradicted_rate: None,
-            has_rendered: false,
+            habits: Habits::default(),
             restart: vst3::take_offered_port(),
         }
     }
@@ -222,9 +223,7 @@ impl Plugin for Coffre {
             ring_len: wet::ring_len(host_rate, latency.total(), block_len as usize),
         });
         let mut processor = Processor::new(link, self.telemetry.clone(), latency.total(), block_len as usize);
-        if self.has_rendered {
-            processor.expect_rendering();
-        }
+        processor.set_habits(self.habits);
         let (source, end) = preview(host_rate);
         self.session.set_preview(source);
         processor.set_preview(end);
@@ -288,7 +287,7 @@ impl Plugin for Coffre {
 
     fn deactivate(&mut self) {
         if let Some(active) = self.active.take() {
-            self.has_rendered |= active.processor.has_rendered();
+            self.habits = active.processor.habits();
         }
         self.telemetry.set_run(RunState::Idle);
     }

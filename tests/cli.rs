@@ -175,7 +175,7 @@ fn a_missing_runtime_is_code_5_with_the_remedy() {
     let input = folder.sing("a.wav", CD, 2_000);
     let output = folder.text("out.wav");
     let garbage = folder.put("libonnxruntime.so", &[0x42; 5000]);
-    for runtime in ["/nowhere/libonnxruntime.so", &garbage] {
+    for runtime in [&folder.text("nowhere.so"), &garbage] {
         let run = |arguments: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_coffre"));
             command.args(arguments).env("COFFRE_ONNXRUNTIME", runtime).output().expect("the command starts")

@@ -17,7 +17,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("standalone", &["plugin"]),
     ("params", &["audio", "bridge", "engine", "parameter"]),
     ("editor", &["bridge", "clone", "engine", "parameter", "params", "voice"]),
-    ("audio", &["bridge", "engine"]),
+    ("audio", &["bridge", "dsp", "engine"]),
     ("bridge", &["engine", "voice"]),
     ("worker", &["bridge", "engine", "loading", "onnx", "settings", "voice"]),
     ("engine", &["dsp", "onnx", "provenance", "voice"]),

@@ -7,11 +7,13 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+use coffre::dsp::downmix::Choice;
 use coffre::engine::{HopParams, RegisterMode};
 use coffre::parameter::{self, Number};
 
 use super::force::Force;
 use super::rvc::RvcArgs;
+use super::same_file::is_same_file;
 use super::session::ModeOption;
 use super::stream::Gains;
 use super::{CliError, output};
@@ -76,6 +78,9 @@ pub struct Options {
     /// Block size in samples, as in a host; the result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     block: u32,
+    /// Which channels of a file with several are converted
+    #[arg(long, value_enum, default_value = "sum")]
+    channels: Channels,
     /// Read the singer's profile from a file instead of learning it from the input
     #[arg(long, value_name = "FILE", conflicts_with = "no_profile")]
     profile: Option<PathBuf>,
@@ -102,6 +107,27 @@ pub struct Options {
     /// Show neither progress nor report
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
+}
+
+/// [`Choice`] as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Channels {
+    /// The mean of those that carry something; the loudest where they cancel each other
+    Sum,
+    /// The first alone
+    Left,
+    /// The second alone
+    Right,
+}
+
+impl Channels {
+    fn choice(self) -> Choice {
+        match self {
+            Self::Sum => Choice::Sum,
+            Self::Left => Choice::One(0),
+            Self::Right => Choice::One(1),
+        }
+    }
 }
 
 /// What stands for standard input and output.
@@ -205,21 +231,6 @@ fn gains(options: &Options) -> Gains {
     Gains { input: factor(options.input_gain), output: factor(options.output_gain), mix: options.mix / 100.0 }
 }
 
-/// Whether both names lead to one file.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let (Ok(one_meta), Ok(other_meta)) = (std::fs::metadata(one), std::fs::metadata(other)) else { return false };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        (one_meta.dev(), one_meta.ino()) == (other_meta.dev(), other_meta.ino())
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = (one_meta, other_meta);
-        std::fs::canonicalize(one).ok() == std::fs::canonicalize(other).ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,19 +267,5 @@ mod tests {
         let line = <Line as clap::Parser>::parse_from(["", "in.wav", "-o", "out.wav", "--voice", "none"]);
         assert_eq!(params(&line.options), HopParams::default());
         assert_eq!(gains(&line.options), Gains { input: 1.0, output: 1.0, mix: 1.0 });
-    }
-
-    #[test]
-    fn a_file_is_the_same_by_any_name() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (one, other) = (dir.path().join("a.wav"), dir.path().join("b.wav"));
-        std::fs::write(&one, b"x").expect("written");
-        assert!(!is_same_file(&one, &other));
-        std::fs::hard_link(&one, &other).expect("linked");
-        assert!(is_same_file(&one, &other));
-        assert!(is_same_file(
-            &one,
-            &dir.path().join("../").join(dir.path().file_name().expect("a name")).join("a.wav")
-        ));
     }
 }

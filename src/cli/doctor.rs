@@ -7,8 +7,9 @@ use coffre::engine::Mode;
 use coffre::engine::content::{ContentEncoder, ContentFrame, MEL_BANDS};
 use coffre::onnx::Runtime;
 use coffre::onnx::device::{self, Device};
-use coffre::onnx::locate::Places;
+use coffre::onnx::locate::{Format, Places};
 use coffre::onnx::reporting;
+use coffre::onnx::visual_c::VisualC;
 use coffre::settings;
 use coffre::voice::Library;
 use coffre::voice::import::eight_bit;
@@ -30,6 +31,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let (settings, settings_path) = (settings::applied(), settings::path());
     let runtime = Runtime::get();
     let content = runtime.as_ref().map_err(ToString::to_string).and_then(|runtime| content(runtime));
+    let visual_c = VisualC::of_this_process();
     let device = runtime.as_ref().ok().and_then(|runtime| device::probe(runtime).ok());
     // Only JSON shows ids.
     let library = if options.json { Library::scan(&[]) } else { Library::look(&[]) };
@@ -52,6 +54,12 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 "error": runtime.as_ref().err().map(ToString::to_string),
                 "folders": paths(&Places::current().folders()),
                 "traces": paths(&reporting::traces()),
+                "visual_c": cfg!(windows).then(|| json!({
+                    "missing": visual_c.missing,
+                    "version": visual_c.version(),
+                    "path": visual_c.main.as_ref().map(|(path, _)| output::path(path)),
+                    "is_old": visual_c.is_old(),
+                })),
             },
             "content": match &content {
                 Ok(content) => json!({ "ok": true, "space": content.space, "call_ms": content.call_ms, "error": null }),
@@ -81,6 +89,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 output::line(format_args!("ok   runs on: {}", runtime.devices().join(", ")));
             }
             Err(error) => output::line(format_args!("BAD  {error}")),
+        }
+        for name in &visual_c.missing {
+            output::line(format_args!("BAD  {name} of Microsoft's Visual C++ runtime is missing"));
+        }
+        if let Some(main) = visual_c.describe() {
+            let age = if visual_c.is_old() { ": old, update it should a host with Coffre crash" } else { "" };
+            output::line(format_args!("     Visual C++ runtime {main}{age}"));
         }
         for folder in reporting::traces() {
             output::line(format_args!(
@@ -136,7 +151,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         }
         for plugin in &plugins {
             let state = if plugin.path.exists() { "ok   " } else { "     not installed: " };
-            output::line(format_args!("{state}{} {}", plugin.format, plugin.path.display()));
+            output::line(format_args!("{state}{} {}", plugin.format.name(), plugin.path.display()));
         }
     }
     match problem {
@@ -166,25 +181,19 @@ fn content(runtime: &Runtime) -> Result<Content, String> {
 
 /// A place in which hosts look for a plugin.
 struct Plugin {
-    format: &'static str,
+    format: Format,
     path: PathBuf,
 }
 
 impl Plugin {
     fn as_json(&self) -> Value {
-        json!({ "format": self.format, "path": output::path(&self.path), "installed": self.path.exists() })
+        json!({ "format": self.format.name(), "path": output::path(&self.path), "installed": self.path.exists() })
     }
 }
 
 /// Where hosts of this system look for Coffre.
 fn plugins() -> Vec<Plugin> {
-    let home = Places::current().home.unwrap_or_default();
-    let places: &[(&'static str, &str)] = if cfg!(target_os = "macos") {
-        &[("VST3", "Library/Audio/Plug-Ins/VST3/Coffre.vst3"), ("CLAP", "Library/Audio/Plug-Ins/CLAP/Coffre.clap")]
-    } else {
-        &[("VST3", ".vst3/Coffre.vst3"), ("CLAP", ".clap/Coffre/Coffre.clap")]
-    };
-    places.iter().map(|&(format, path)| Plugin { format, path: home.join(path) }).collect()
+    Places::current().plugins().into_iter().map(|(format, path)| Plugin { format, path }).collect()
 }
 
 fn paths(paths: &[PathBuf]) -> Vec<Value> {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use coffre::dsp::downmix::{Choice, DownMix};
 use coffre::engine::stream::HostStream;
 use coffre::engine::{Engine, EngineError, HopParams};
 
@@ -27,16 +28,23 @@ pub struct AlignedStream {
     skip: usize,
     /// The original, interleaved, of the samples that have not come out yet.
     dry: VecDeque<f32>,
+    down: DownMix,
     mono: Vec<f32>,
     wet: Vec<f32>,
 }
 
 impl AlignedStream {
     /// Through `stream`, which must be at its start, with the same parameters all along.
-    pub fn new(mut stream: HostStream, channels: usize, params: HopParams, gains: Gains) -> Self {
+    pub fn new(mut stream: HostStream, channels: usize, heard: Choice, params: HopParams, gains: Gains) -> Self {
         stream.set_params(0, params);
         let skip = stream.latency_len();
-        Self { stream, channels, gains, skip, dry: VecDeque::new(), mono: Vec::new(), wet: Vec::new() }
+        let down = DownMix::new(channels, heard);
+        Self { stream, channels, gains, skip, dry: VecDeque::new(), down, mono: Vec::new(), wet: Vec::new() }
+    }
+
+    /// Whether the channels have cancelled each other, so that one stood for all.
+    pub fn has_cancelled(&self) -> bool {
+        self.down.has_cancelled()
     }
 
     /// Gives the engine back.
@@ -54,8 +62,8 @@ impl AlignedStream {
         self.dry.extend(input);
         self.mono.clear();
         // Operation by operation as the plugin's `audio` does it, so that both give the same bits.
-        let (share, gain) = (1.0 / self.channels as f32, self.gains.input);
-        self.mono.extend(input.chunks_exact(self.channels).map(|frame| frame.iter().sum::<f32>() * share * gain));
+        let gain = self.gains.input;
+        self.mono.extend(input.chunks_exact(self.channels).map(|frame| self.down.step(frame) * gain));
         self.stream.push(&self.mono);
         self.run(output)
     }
@@ -145,7 +153,7 @@ mod tests {
             let stream =
                 HostStream::new(Box::new(Failing { from: 3, hops: 0, is_hard }), 48_000).expect("a usual rate");
             let gains = Gains { input: 1.0, output: 1.0, mix: 1.0 };
-            let mut aligned = AlignedStream::new(stream, 1, HopParams::default(), gains);
+            let mut aligned = AlignedStream::new(stream, 1, Choice::Sum, HopParams::default(), gains);
             let mut output = Vec::new();
             aligned.push(&[0.1; 3 * 480], &mut output).expect("three hops are fine");
             assert!(aligned.push(&[0.1; 480], &mut output).is_err());
@@ -155,7 +163,7 @@ mod tests {
     fn through(rate: u32, channels: usize, block: usize, mix: f32, input: &[f32]) -> Vec<f32> {
         let stream = HostStream::new(Box::new(IdentityEngine::new(1464)), rate).expect("a usual rate");
         let gains = Gains { input: 1.0, output: 1.0, mix };
-        let mut aligned = AlignedStream::new(stream, channels, HopParams::default(), gains);
+        let mut aligned = AlignedStream::new(stream, channels, Choice::Sum, HopParams::default(), gains);
         let mut output = Vec::new();
         for block in input.chunks(block * channels) {
             aligned.push(block, &mut output).expect("no failure");

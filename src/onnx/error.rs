@@ -40,6 +40,19 @@ pub enum RuntimeError {
         /// The loader's own words.
         reason: String,
     },
+    /// Windows only: the runtime is there, and the libraries of Microsoft's compiler that it needs are not, or are old.
+    #[error(
+        "{} cannot be loaded: it needs Microsoft's Visual C++ runtime, and {reason}. Install the \"Visual C++ \
+         Redistributable\" of Microsoft for this processor (vc_redist.{}.exe), then restart the host",
+        .path.display(),
+        if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" }
+    )]
+    VisualC {
+        /// The file that needs it.
+        path: PathBuf,
+        /// What is missing or old.
+        reason: String,
+    },
     /// A library, but without the entry point of ONNX Runtime.
     #[error(
         "{} is a library but not ONNX Runtime (it has no `OrtGetApiBase`). Replace it by ONNX Runtime {RUNTIME_VERSION} \
@@ -157,6 +170,7 @@ mod tests {
             RuntimeError::NotFound { searched: vec!["/somewhere".into(), "/else".into()] },
             RuntimeError::OverrideMissing { path: path.clone() },
             RuntimeError::Unloadable { path: path.clone(), reason: "file too short".into() },
+            RuntimeError::VisualC { path: path.clone(), reason: "MSVCP140.dll is missing".into() },
             RuntimeError::NotOnnxRuntime { path: path.clone() },
             RuntimeError::TooOld { path: path.clone(), found: "1.10.0".into() },
             RuntimeError::Reports { path: path.clone(), remedy: "set SWITCH=1 first".into() },
@@ -166,7 +180,7 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains("/somewhere"), "{text}");
             assert!(
-                ["Run ", "Replace ", "replace ", "Correct "].iter().any(|remedy| text.contains(remedy)),
+                ["Run ", "Replace ", "replace ", "Correct ", "Install "].iter().any(|remedy| text.contains(remedy)),
                 "no remedy in: {text}"
             );
         }

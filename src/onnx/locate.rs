@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::RUNTIME_VERSION;
+use super::module::resolved;
 
 /// Environment variable that names the file to load, before and instead of all others.
 pub const OVERRIDE_VARIABLE: &str = "COFFRE_ONNXRUNTIME";
@@ -40,6 +41,43 @@ const VST3_BINARIES: &str = if cfg!(target_os = "macos") {
     "Contents/x86_64-linux"
 };
 
+/// Whose customs count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Linux,
+    MacOs,
+    Windows,
+}
+
+impl System {
+    const HERE: Self = if cfg!(windows) {
+        Self::Windows
+    } else if cfg!(target_os = "macos") {
+        Self::MacOs
+    } else {
+        Self::Linux
+    };
+}
+
+/// A plugin format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A bundle: a folder.
+    Vst3,
+    /// One file.
+    Clap,
+}
+
+impl Format {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vst3 => "VST3",
+            Self::Clap => "CLAP",
+        }
+    }
+}
+
 /// What the look-up depends on, apart from the files themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
@@ -49,8 +87,10 @@ pub struct Places {
     pub executable: Option<PathBuf>,
     /// The user's home folder.
     pub home: Option<PathBuf>,
-    /// `XDG_DATA_HOME`, if set to an absolute path.
+    /// `XDG_DATA_HOME`, if set to an absolute path; on Windows `LOCALAPPDATA`.
     pub data_home: Option<PathBuf>,
+    /// The folder of files that programs share, on Windows: `CommonProgramFiles`.
+    pub common: Option<PathBuf>,
     /// The value of [`OVERRIDE_VARIABLE`], made absolute.
     pub chosen: Option<PathBuf>,
 }
@@ -61,9 +101,10 @@ impl Places {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         Self {
             module: super::own_module_path(),
-            executable: std::env::current_exe().and_then(std::fs::canonicalize).ok(),
+            executable: std::env::current_exe().ok().map(|path| resolved(&path).unwrap_or(path)),
             home: absolute(if cfg!(windows) { "USERPROFILE" } else { "HOME" }),
-            data_home: absolute("XDG_DATA_HOME"),
+            data_home: absolute(if cfg!(windows) { "LOCALAPPDATA" } else { "XDG_DATA_HOME" }),
+            common: absolute("CommonProgramFiles").filter(|_| cfg!(windows)),
             chosen: std::env::var_os(OVERRIDE_VARIABLE)
                 .filter(|value| !value.is_empty())
                 .and_then(|value| std::path::absolute(PathBuf::from(value)).ok()),
@@ -95,9 +136,11 @@ impl Places {
             }
         }
         folders.extend(self.user_folder());
-        if let Some(home) = &self.home {
-            folders.push(home.join(".vst3/Coffre.vst3").join(VST3_BINARIES));
-            folders.push(home.join(".clap/Coffre"));
+        for (format, path) in self.plugins() {
+            folders.extend(match format {
+                Format::Vst3 => Some(path.join(VST3_BINARIES)),
+                Format::Clap => path.parent().map(Path::to_path_buf),
+            });
         }
         if let Some(dir) = self.executable.as_deref().and_then(Path::parent) {
             folders.push(dir.to_path_buf());
@@ -114,15 +157,48 @@ impl Places {
 
     /// The per-user folder of the shipped version, where `cargo xtask setup` puts it.
     pub fn user_folder(&self) -> Option<PathBuf> {
-        let home = self.home.as_deref();
-        let data = if cfg!(target_os = "macos") {
-            home.map(|home| home.join("Library/Application Support/Coffre"))
-        } else if cfg!(windows) {
-            home.map(|home| home.join("AppData/Local/Coffre"))
-        } else {
-            self.data_home.clone().or_else(|| home.map(|home| home.join(".local/share"))).map(|dir| dir.join("coffre"))
+        let data = match System::HERE {
+            System::MacOs => self.home.as_ref().map(|home| home.join("Library/Application Support/Coffre")),
+            System::Windows => self.local_data().map(|local| local.join("Coffre")),
+            System::Linux => {
+                let data = self.data_home.clone();
+                data.or_else(|| self.home.as_ref().map(|home| home.join(".local/share"))).map(|dir| dir.join("coffre"))
+            }
         };
         data.map(|dir| dir.join("runtime").join(RUNTIME_VERSION))
+    }
+
+    /// What is of this user and this computer on Windows. Without the variable, what it says everywhere.
+    fn local_data(&self) -> Option<PathBuf> {
+        self.data_home.clone().or_else(|| self.home.as_ref().map(|home| home.join("AppData").join("Local")))
+    }
+
+    /// Where hosts of this system look for Coffre: what is installed for the user, then for all users where it is
+    /// installed by Coffre's own means.
+    pub fn plugins(&self) -> Vec<(Format, PathBuf)> {
+        self.plugins_of(System::HERE)
+    }
+
+    fn plugins_of(&self, system: System) -> Vec<(Format, PathBuf)> {
+        let home = self.home.as_ref();
+        let (vst3, clap): (Vec<_>, Vec<_>) = match system {
+            System::Linux => home.map(|home| (home.join(".vst3"), home.join(".clap/Coffre"))).into_iter().unzip(),
+            System::MacOs => home
+                .map(|home| home.join("Library/Audio/Plug-Ins"))
+                .map(|folder| (folder.join("VST3"), folder.join("CLAP")))
+                .into_iter()
+                .unzip(),
+            System::Windows => self
+                .local_data()
+                .map(|local| local.join("Programs").join("Common"))
+                .into_iter()
+                .chain(self.common.clone())
+                .map(|folder| (folder.join("VST3"), folder.join("CLAP").join("Coffre")))
+                .unzip(),
+        };
+        let vst3 = vst3.into_iter().map(|folder| (Format::Vst3, folder.join("Coffre.vst3")));
+        let clap = clap.into_iter().map(|folder| (Format::Clap, folder.join("Coffre.clap")));
+        vst3.chain(clap).collect()
     }
 
     /// The files that exist, in the order in which they are tried. With an override, that file alone, existing or not.
@@ -156,9 +232,9 @@ mod tests {
     }
 
     /// Candidates below `root`, relative to it: a developer's machine may have system-wide ones too.
-    fn found(places: &Places, root: &Path) -> Vec<String> {
+    fn found(places: &Places, root: &Path) -> Vec<PathBuf> {
         let all = places.candidates();
-        all.iter().filter_map(|path| path.strip_prefix(root).ok()).map(|path| path.display().to_string()).collect()
+        all.iter().filter_map(|path| path.strip_prefix(root).ok()).map(Path::to_path_buf).collect()
     }
 
     #[test]
@@ -169,26 +245,69 @@ mod tests {
     #[test]
     fn beside_the_module_comes_before_the_users_folder() {
         let root = tempfile::tempdir().expect("a folder");
-        let vst3 = format!("home/.vst3/Coffre.vst3/{VST3_BINARIES}");
-        touch(&root.path().join(&vst3).join(FILE_NAME));
-        let user = places(root.path(), "").user_folder().expect("a home");
-        touch(&user.join(FILE_NAME));
-        let user = user.strip_prefix(root.path()).expect("below").join(FILE_NAME).display().to_string();
-        let bundle = format!("{vst3}/{FILE_NAME}");
+        let installed = places(root.path(), "").plugins().into_iter().find(|(format, _)| *format == Format::Vst3);
+        let vst3 = installed.expect("a home").1;
+        let (folder, bundle) = (vst3.parent().expect("a folder"), vst3.join(VST3_BINARIES).join(FILE_NAME));
+        let user = places(root.path(), "").user_folder().expect("a home").join(FILE_NAME);
+        touch(&bundle);
+        touch(&user);
+        let below = |path: &Path| path.strip_prefix(root.path()).expect("below").to_path_buf();
+        let (bundle, user) = (below(&bundle), below(&user));
+        let with = |module: &Path| found(&places(root.path(), module.to_str().expect("UTF-8")), root.path());
 
-        assert_eq!(found(&places(root.path(), &format!("{vst3}/Coffre.so")), root.path()), [&*bundle, &*user]);
+        assert_eq!(with(&vst3.join(VST3_BINARIES).join("Coffre.so")), [bundle.clone(), user.clone()]);
         // A lone `.clap`, and one in its own folder, find the sibling bundle.
-        assert_eq!(found(&places(root.path(), "home/.clap/Coffre.clap"), root.path())[0], bundle);
-        assert_eq!(found(&places(root.path(), "home/.clap/Coffre/Coffre.clap"), root.path())[0], bundle);
+        let clap = folder.with_file_name(if cfg!(windows) { "CLAP" } else { ".clap" });
+        assert_eq!(with(&clap.join("Coffre.clap"))[0], bundle);
+        assert_eq!(with(&clap.join("Coffre").join("Coffre.clap"))[0], bundle);
         // From anywhere else the user's folder serves first.
-        assert_eq!(found(&places(root.path(), "elsewhere/Coffre.clap"), root.path()), [&*user, &*bundle]);
+        assert_eq!(with(Path::new("elsewhere/Coffre.clap")), [user, bundle]);
+    }
+
+    #[test]
+    fn hosts_of_every_system_look_where_their_format_says() {
+        let [home, local, common] = ["home", "local", "common"].map(|name| std::env::temp_dir().join(name));
+        let places = Places {
+            home: Some(home.clone()),
+            data_home: Some(local.clone()),
+            common: Some(common.clone()),
+            ..Places::default()
+        };
+        for (system, expected) in [
+            (System::Linux, vec![home.join(".vst3/Coffre.vst3"), home.join(".clap/Coffre/Coffre.clap")]),
+            (
+                System::MacOs,
+                vec![
+                    home.join("Library/Audio/Plug-Ins/VST3/Coffre.vst3"),
+                    home.join("Library/Audio/Plug-Ins/CLAP/Coffre.clap"),
+                ],
+            ),
+            (
+                System::Windows,
+                vec![
+                    local.join("Programs/Common/VST3/Coffre.vst3"),
+                    common.join("VST3/Coffre.vst3"),
+                    local.join("Programs/Common/CLAP/Coffre/Coffre.clap"),
+                    common.join("CLAP/Coffre/Coffre.clap"),
+                ],
+            ),
+        ] {
+            let found: Vec<PathBuf> = places.plugins_of(system).into_iter().map(|(_, path)| path).collect();
+            assert_eq!(found, expected, "{system:?}");
+        }
+        // Without `LOCALAPPDATA` the home folder says where it is; without that too, only the shared one is left.
+        let without = Places { data_home: None, ..places };
+        let first = |places: &Places| places.plugins_of(System::Windows).into_iter().next().map(|(_, path)| path);
+        assert_eq!(first(&without), Some(home.join("AppData/Local/Programs/Common/VST3/Coffre.vst3")));
+        assert_eq!(first(&Places { home: None, ..without }), Some(common.join("VST3/Coffre.vst3")));
+        assert!(Places::default().plugins_of(System::Windows).is_empty());
     }
 
     #[test]
     fn runtime_folder_beside_the_command_line_is_searched() {
         let root = tempfile::tempdir().expect("a folder");
         touch(&root.path().join("bin/runtime").join(FILE_NAME));
-        assert_eq!(found(&places(root.path(), "bin/coffre"), root.path()), [format!("bin/runtime/{FILE_NAME}")]);
+        assert_eq!(found(&places(root.path(), "bin/coffre"), root.path()), [Path::new("bin/runtime").join(FILE_NAME)]);
     }
 
     #[test]
@@ -196,13 +315,14 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         touch(&root.path().join("bin").join(FILE_NAME));
         let mut places = places(root.path(), "bin/coffre");
-        places.chosen = Some("/nowhere/lib.so".into());
-        assert_eq!(places.candidates(), [PathBuf::from("/nowhere/lib.so")]);
+        let nowhere = root.path().join("nowhere").join(FILE_NAME);
+        places.chosen = Some(nowhere.clone());
+        assert_eq!(places.candidates(), [nowhere]);
     }
 
     #[test]
     fn every_folder_is_absolute_and_unique() {
-        let folders = places(Path::new("/tmp/x"), "bin/coffre").folders();
+        let folders = places(&std::env::temp_dir(), "bin/coffre").folders();
         assert!(folders.iter().all(|folder| folder.is_absolute()));
         let unique: std::collections::HashSet<_> = folders.iter().collect();
         assert_eq!(unique.len(), folders.len());

@@ -3,81 +3,63 @@
 //! A plugin is a library inside somebody else's process: neither the executable's folder nor the current directory says
 //! where it was installed.
 
-use std::path::PathBuf;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::path::{Path, PathBuf};
+
+#[cfg(windows)]
+pub(super) use windows::module_file;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 /// Absolute path of the library or executable that this code was linked into, links resolved; `None` where the system
 /// does not tell.
-#[cfg(unix)]
 pub fn own_module_path() -> Option<PathBuf> {
-    use std::ffi::{CStr, OsStr};
-    use std::os::unix::ffi::OsStrExt as _;
-
-    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the address is that of a function of this module and `info` is valid for writes; `dladdr` keeps neither.
-    let found = unsafe { libc::dladdr(own_module_path as *const () as *const libc::c_void, info.as_mut_ptr()) };
-    if found == 0 {
-        return None;
-    }
-    // SAFETY: zeroed is a valid `Dl_info` (integers and nullable pointers), whatever `dladdr` filled in.
-    let info = unsafe { info.assume_init() };
-    if info.dli_fname.is_null() {
-        return None;
-    }
-    // SAFETY: not null, and the loader keeps the NUL-terminated name while the module is mapped, as it is now.
-    let name = unsafe { CStr::from_ptr(info.dli_fname) };
-    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
-    std::fs::canonicalize(&path).ok()
-}
-
-/// Absolute path of the executable; of a plugin's host elsewhere than on Unix.
-#[cfg(not(unix))]
-pub fn own_module_path() -> Option<PathBuf> {
-    std::env::current_exe().ok()
+    let path = system::own_module_path()?;
+    // A path that cannot be resolved, as on some virtual disks of Windows, still says where the neighbours lie.
+    Some(resolved(&path).unwrap_or(path)).filter(|path| path.is_absolute())
 }
 
 /// Keeps this module mapped until the process ends.
 ///
-/// A host may `dlclose` a plugin while ONNX Runtime stays in the process. The runtime's environment, the statics that
+/// A host may unload a plugin while ONNX Runtime stays in the process. The runtime's environment, the statics that
 /// hold it and the watchdog's thread live in our module, so from the first start of the runtime on it must not go away.
-#[cfg(unix)]
 pub(crate) fn pin_own_module() {
-    use std::os::unix::ffi::OsStrExt as _;
-
-    let Some(path) = own_module_path() else { return };
-    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return };
-    // SAFETY: `path` is NUL-terminated. RTLD_NOLOAD only raises the count of a module that is mapped already, so no
-    // initialiser runs; RTLD_NODELETE makes a later `dlclose` keep the mapping. The handle is given up on purpose. For
-    // an executable the call fails, and an executable is never unmapped.
-    unsafe {
-        libc::dlopen(path.as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_NODELETE | libc::RTLD_NOW);
-    }
+    system::pin_own_module();
 }
 
-/// Does nothing: plugins are built for Unix only so far, and an executable is never unmapped.
-#[cfg(not(unix))]
-pub(crate) fn pin_own_module() {}
+/// The path without links, in the form that people and other programs know.
+pub(super) fn resolved(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok().map(without_prefix)
+}
+
+/// Windows resolves to `\\?\C:\…`, which the loader of DLLs and people handle badly. The prefix stays where the path
+/// needs it: beyond the length that programs without it may use, and where it is no plain drive or share.
+fn without_prefix(path: PathBuf) -> PathBuf {
+    /// `MAX_PATH` of Windows, with the zero at the end.
+    const LONGEST: usize = 260;
+    let Some(rest) = path.to_str().and_then(|text| text.strip_prefix(r"\\?\")) else { return path };
+    let plain = match rest.strip_prefix(r"UNC\") {
+        Some(share) => format!(r"\\{share}"),
+        None if rest.get(1..3) == Some(r":\") => rest.to_owned(),
+        None => return path,
+    };
+    if plain.encode_utf16().count() < LONGEST { plain.into() } else { path }
+}
 
 /// The version that the loaded library at `path` reports; `None` when it is not loaded.
-#[cfg(unix)]
-pub(super) fn runtime_version(path: &std::path::Path) -> Option<String> {
-    use std::os::unix::ffi::OsStrExt as _;
-
+pub(super) fn runtime_version(path: &Path) -> Option<String> {
     type GetBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
 
-    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-    // SAFETY: `path` is NUL-terminated; RTLD_NOLOAD runs no initialiser. The count raised here is given up: the runtime
-    // stays loaded for the life of the process anyway.
-    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOLOAD | libc::RTLD_NOW) };
-    if library.is_null() {
-        return None;
-    }
-    // SAFETY: `library` is a live handle and the name is NUL-terminated.
-    let symbol = unsafe { libc::dlsym(library, c"OrtGetApiBase".as_ptr()) };
-    if symbol.is_null() {
-        return None;
-    }
+    let symbol = system::loaded_symbol(path, c"OrtGetApiBase")?;
     // SAFETY: `ort` has accepted this library, so the symbol has the signature of `onnxruntime_c_api.h`.
-    let base = unsafe { std::mem::transmute::<*mut libc::c_void, GetBase>(symbol)() };
+    let base = unsafe { std::mem::transmute::<std::ptr::NonNull<std::ffi::c_void>, GetBase>(symbol)() };
     if base.is_null() {
         return None;
     }
@@ -86,21 +68,16 @@ pub(super) fn runtime_version(path: &std::path::Path) -> Option<String> {
     Some(text.to_string_lossy().into_owned())
 }
 
-/// The version is not asked for elsewhere than on Unix.
-#[cfg(not(unix))]
-pub(super) fn runtime_version(_path: &std::path::Path) -> Option<String> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn own_module_is_the_test_program() {
-        let expected = std::fs::canonicalize(std::env::current_exe().expect("a test has an executable"))
-            .expect("the executable exists");
-        assert_eq!(own_module_path(), Some(expected));
+        let own = own_module_path().expect("the system tells");
+        let program = std::env::current_exe().expect("a test has an executable");
+        assert_eq!(std::fs::canonicalize(&own).expect("it exists"), std::fs::canonicalize(program).expect("it exists"));
+        assert!(!own.to_string_lossy().contains(r"\\?\"), "{}", own.display());
     }
 
     #[test]
@@ -108,5 +85,29 @@ mod tests {
         pin_own_module();
         pin_own_module();
         assert!(own_module_path().is_some());
+    }
+
+    #[test]
+    fn what_is_not_loaded_has_no_version() {
+        let own = own_module_path().expect("the system tells");
+        assert_eq!(runtime_version(&own), None, "loaded, and not ONNX Runtime");
+        assert_eq!(runtime_version(&own.with_file_name("nowhere.dll")), None);
+    }
+
+    #[test]
+    fn the_prefix_of_windows_goes_where_it_is_not_needed() {
+        let long = format!(r"\\?\C:\{}\x.dll", "é".repeat(260));
+        for (path, plain) in [
+            (r"\\?\C:\Program Files\Coffre\x.dll", r"C:\Program Files\Coffre\x.dll"),
+            (r"\\?\UNC\server\share\x.dll", r"\\server\share\x.dll"),
+            (r"\\?\Volume{1b3b}\x.dll", r"\\?\Volume{1b3b}\x.dll"),
+            (r"\\?\C:", r"\\?\C:"),
+            (r"\\?\", r"\\?\"),
+            (r"C:\x.dll", r"C:\x.dll"),
+            ("/usr/lib/x.so", "/usr/lib/x.so"),
+            (&long, &long),
+        ] {
+            assert_eq!(without_prefix(path.into()), PathBuf::from(plain));
+        }
     }
 }

@@ -12,6 +12,12 @@
 //! - Coffre's own programs set that switch for themselves first thing ([`switch_off`]). A plugin does not set it: the
 //!   environment belongs to the host, and changing it while other threads read it is undefined behaviour.
 //!
+//! The published builds for Windows have no such client: they link no network library, and neither [`SWITCH`] nor the
+//! server is in them (looked for in 1.28 and 1.32; `cargo xtask setup` looks for all three). They offer events to
+//! Windows' own tracing, as provider `Microsoft.ML.ONNXRuntime` of Microsoft's telemetry group, which Windows may pass on
+//! where its diagnostic data are switched on. There `with_telemetry(false)` comes in time: it stops the events before the
+//! first session. It is Windows that could ask for them again, when a trace begins while the process runs.
+//!
 //! Called from worker threads and the command line. Knows nothing of what the libraries do otherwise.
 
 use std::fs::File;
@@ -84,8 +90,12 @@ pub(super) fn refusal(path: &Path) -> io::Result<Option<String>> {
 
 /// Looks through the whole file: some 10 ms for a runtime.
 fn client(path: &Path) -> io::Result<Client> {
-    let (switch, server) = (Finder::new(SWITCH), Finder::new(SERVER));
-    let overlap = SWITCH.len().max(SERVER.len()) - 1;
+    // On Windows texts may stand in 16-bit units.
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let (wide_switch, wide_server) = (wide(SWITCH), wide(SERVER));
+    let switches = [Finder::new(SWITCH), Finder::new(&wide_switch)];
+    let servers = [Finder::new(SERVER), Finder::new(&wide_server)];
+    let overlap = wide_switch.len().max(wide_server.len()) - 1;
     let (mut has_switch, mut has_server) = (false, false);
     let mut file = File::open(path)?;
     let mut bytes = vec![0; overlap + PORTION];
@@ -96,8 +106,8 @@ fn client(path: &Path) -> io::Result<Client> {
             break;
         }
         let seen = &bytes[..kept + read];
-        has_switch |= switch.find(seen).is_some();
-        has_server |= server.find(seen).is_some();
+        has_switch = has_switch || switches.iter().any(|text| text.find(seen).is_some());
+        has_server = has_server || servers.iter().any(|text| text.find(seen).is_some());
         // What lies across two portions is found too.
         let end = seen.len();
         kept = overlap.min(end);
@@ -118,18 +128,25 @@ mod tests {
     fn a_client_is_found_wherever_it_lies() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("lib.so");
-        let overlap = SWITCH.len().max(SERVER.len()) - 1;
-        for (text, expected) in [(SWITCH, Client::Switchable), (SERVER, Client::Unknown)] {
+        let overlap = 2 * SWITCH.len().max(SERVER.len()) - 1;
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for (text, expected) in [
+            (SWITCH.as_bytes().to_vec(), Client::Switchable),
+            (SERVER.as_bytes().to_vec(), Client::Unknown),
+            (wide(SWITCH), Client::Switchable),
+            (wide(SERVER), Client::Unknown),
+        ] {
             // At the start, across the border of two portions byte by byte, and at the very end.
             let border = overlap + PORTION;
             for at in [0, 5, PORTION - 3, border + 7, 3 * PORTION].into_iter().chain(border - text.len()..=border) {
                 let mut bytes = vec![0x55; at];
-                bytes.extend_from_slice(text.as_bytes());
+                bytes.extend_from_slice(&text);
                 std::fs::write(&file, &bytes).expect("written");
-                assert_eq!(client(&file).expect("readable"), expected, "{text} at {at}");
-                bytes.pop();
+                assert_eq!(client(&file).expect("readable"), expected, "{text:?} at {at}");
+                // The last character of 16 bits ends with a zero.
+                bytes.truncate(bytes.len() - 2);
                 std::fs::write(&file, &bytes).expect("written");
-                assert_eq!(client(&file).expect("readable"), Client::None, "{text} cut at {at}");
+                assert_eq!(client(&file).expect("readable"), Client::None, "{text:?} cut at {at}");
             }
         }
         std::fs::write(&file, [SERVER, SWITCH].concat()).expect("written");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::locate::Places;
+use super::visual_c::{self, VisualC};
 use super::{RuntimeError, module, reporting, whole};
 
 /// The one environment of the process. Never dropped: `ort` allows no second one, and sessions may outlive any instance.
@@ -133,7 +134,10 @@ fn refused(path: &Path, error: &ort::LoadDynamicError) -> RuntimeError {
         ort::LoadDynamicError::Dlopen { error, .. } => {
             // The outer text only says that `dlopen` failed; its source holds the system's reason.
             let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            RuntimeError::Unloadable { path, reason }
+            match visual_c::explain(&reason, &VisualC::of_this_process()) {
+                Some(reason) => RuntimeError::VisualC { path, reason },
+                None => RuntimeError::Unloadable { path, reason },
+            }
         }
         ort::LoadDynamicError::MissingApi { .. } => RuntimeError::NotOnnxRuntime { path },
         ort::LoadDynamicError::BadVersion { version_str, .. } => {

@@ -198,3 +198,41 @@ fn a_link_is_followed_and_a_protected_file_or_a_device_stays() {
         assert!(text.contains(word), "{text}");
     }
 }
+
+#[test]
+fn channels_that_are_empty_or_turned_over_do_not_weaken_the_voice() {
+    use super::{AudioSpec, AudioWriter, SampleFormat};
+    let folder = Folder::new();
+    let (_, voice) = read(Path::new(&vocal()));
+    let power = |samples: &[f32]| samples.iter().map(|x| f64::from(x * x)).sum::<f64>();
+    let convert = |name: &str, gains: &[f32], more: &[&str]| {
+        let spec = AudioSpec { rate: 48_000, channels: gains.len(), format: SampleFormat::Float };
+        let mut writer = AudioWriter::create(&folder.path(name), spec).expect("created");
+        writer
+            .write(&voice.iter().flat_map(|x| gains.iter().map(move |gain| gain * x)).collect::<Vec<_>>())
+            .expect("written");
+        writer.finish().expect("finished");
+        let output = folder.text("made.wav");
+        let arguments = ["convert", &folder.text(name), "-o", &output, "--force", "--no-profile", "--transpose", "0"];
+        let said = coffre(&[&arguments[..], &PLAIN[..], more].concat());
+        assert!(said.status.success(), "{said:?}");
+        let first: Vec<f32> = read(Path::new(&output)).1.iter().step_by(gains.len()).copied().collect();
+        (power(&first), String::from_utf8_lossy(&said.stderr).into_owned())
+    };
+    let (wanted, _) = convert("mono.wav", &[1.0], &[]);
+    for (name, gains, is_told) in [
+        ("left.wav", &[1.0, 0.0][..], false),
+        ("right.wav", &[0.0, 1.0], false),
+        ("inverted.wav", &[1.0, -1.0], true),
+        ("nearly.wav", &[1.0, -0.95], true),
+        ("six.wav", &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0], false),
+    ] {
+        let (found, said) = convert(name, gains, &[]);
+        let difference_db = 10.0 * (found / wanted).log10();
+        assert!(difference_db.abs() < 0.5, "{name}: {difference_db:.2} dB");
+        assert_eq!(said.contains("cancel each other"), is_told, "{name}: {said}");
+    }
+    let (left, _) = convert("both.wav", &[1.0, 0.5], &["--channels", "left"]);
+    let (right, _) = convert("both.wav", &[1.0, 0.5], &["--channels", "right"]);
+    assert!((10.0 * (left / right).log10() - 6.0).abs() < 0.7, "{left} {right}");
+}

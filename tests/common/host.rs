@@ -119,11 +119,16 @@ impl Host {
     pub fn new() -> Self {
         // SAFETY: the entry is the plugin's own and lives as long as the process.
         let entry = unsafe { PluginEntry::load_from_raw(&clap_entry, c"/nowhere/Coffre.clap") }.expect("an entry");
+        Self::of(&entry)
+    }
+
+    /// An instance of the plugin in this library.
+    pub fn of(entry: &PluginEntry) -> Self {
         let info = HostInfo::new("Coffre's tests", "Coffre", "", "0").expect("a name");
         let side = Side::default();
         let (shared, main) = (side.clone(), side.clone());
         let id = c"audio.coffre.coffre";
-        let plugin = PluginInstance::new(|()| shared, |_| main, &entry, id, &info).expect("an instance");
+        let plugin = PluginInstance::new(|()| shared, |_| main, entry, id, &info).expect("an instance");
         Self { asked: side.0, plugin, processor: None, rate: 48_000.0, channels: (2, 2) }
     }
 

@@ -8,13 +8,16 @@ use anyhow::{Context, bail, ensure};
 use crate::runtime::Runtime;
 use crate::setup::{self, Extent};
 use crate::stage::{self, Stages};
-use crate::{notices, paths};
+use crate::target::{self, Target};
+use crate::{cross, notices, paths, pe};
 
 #[derive(clap::Args, Default)]
 pub struct Options {
     /// Fetch nothing: use the cached runtime
     #[arg(long)]
     pub offline: bool,
+    #[command(flatten)]
+    pub target: target::Choice,
 }
 
 /// Where the parts of a bundle lie.
@@ -25,12 +28,15 @@ pub struct Bundle {
     pub clap: PathBuf,
     /// The folder of the programs: `coffre` and `coffre-standalone`.
     pub programs: PathBuf,
+    target: Target,
 }
 
 impl Bundle {
-    /// Below a folder.
-    pub fn below(dir: &Path) -> Self {
-        Self { vst3: dir.join("Coffre.vst3"), clap: dir.join("Coffre"), programs: dir.join("bin") }
+    /// Where that of a target is made.
+    pub fn of(target: &Target) -> Self {
+        let dir = target.folder().join("bundled");
+        let target = target.clone();
+        Self { vst3: dir.join("Coffre.vst3"), clap: dir.join("Coffre"), programs: dir.join("bin"), target }
     }
 
     /// The CLAP file.
@@ -40,7 +46,16 @@ impl Bundle {
 
     /// The command line.
     pub fn command(&self) -> PathBuf {
-        self.programs.join(program("coffre"))
+        self.programs.join(self.target.program("coffre"))
+    }
+
+    /// The binary inside the VST3 bundle.
+    ///
+    /// # Errors
+    /// No layout is known for the target.
+    pub fn vst3_binary(&self) -> anyhow::Result<PathBuf> {
+        let (folder, name) = vst3_binary(&self.target.os, &self.target.arch)?;
+        Ok(self.vst3.join(folder).join(name))
     }
 }
 
@@ -54,26 +69,23 @@ fn vst3_binary(os: &str, arch: &str) -> anyhow::Result<(String, &'static str)> {
     })
 }
 
-/// What Cargo calls the library.
-fn library() -> String {
-    format!("{}coffre{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)
-}
-
-fn program(name: &str) -> String {
-    format!("{name}{}", std::env::consts::EXE_SUFFIX)
-}
-
 /// Cargo, as it called us.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::root());
+    // What it told us of ourselves would be news to build scripts, and they would run again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
 /// Does the set-up for building, then builds and bundles.
 pub fn run(options: &Options) -> anyhow::Result<Bundle> {
     let mut stages = Stages::new(setup::STAGES + 1);
-    let runtime = setup::ensure(&mut stages, Extent::Build, options.offline)?;
+    let runtime = setup::ensure_for(&options.target.target()?, &mut stages, Extent::Build, options.offline)?;
     let bundle = stages.run("Release bundles", || build(&runtime))?;
     println!("\n{}\n{}\n{}", bundle.vst3.display(), bundle.clap_file().display(), bundle.command().display());
     Ok(bundle)
@@ -84,22 +96,29 @@ pub fn run(options: &Options) -> anyhow::Result<Bundle> {
 /// # Errors
 /// The build fails, or what it built is not a plugin.
 pub fn build(runtime: &Runtime) -> anyhow::Result<Bundle> {
-    stage::run(cargo().args(["build", "--release", "--lib", "--bins", "--features", "standalone"]))?;
-    let release = paths::target().join("release");
-    let plugin = release.join(library());
+    let target = &runtime.target;
+    let mut build = cargo();
+    build.args(["build", "--release", "--lib", "--bins", "--features", "standalone"]);
+    cross::configure(&mut build, target);
+    stage::run(&mut build)?;
+    let release = target.folder().join("release");
+    let plugin = release.join(target.library());
     check_entry_points(&plugin)?;
 
-    let dir = paths::bundled();
-    if dir.exists() {
-        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot empty {}", dir.display()))?;
+    let bundle = Bundle::of(target);
+    for dir in [&bundle.vst3, &bundle.clap, &bundle.programs].into_iter().filter(|dir| dir.exists()) {
+        std::fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
     }
-    let bundle = Bundle::below(&dir);
-    let (folder, name) = vst3_binary(std::env::consts::OS, std::env::consts::ARCH)?;
-    let vst3 = bundle.vst3.join(folder);
-    paths::replace_file(&plugin, &vst3.join(name))?;
+    let binary = bundle.vst3_binary()?;
+    let vst3 = binary.parent().context("the bundle has no folder")?.to_path_buf();
+    paths::replace_file(&plugin, &binary)?;
     paths::replace_file(&plugin, &bundle.clap_file())?;
     for name in ["coffre", "coffre-standalone"] {
-        paths::replace_file(&release.join(program(name)), &bundle.programs.join(program(name)))?;
+        let name = target.program(name);
+        paths::replace_file(&release.join(&name), &bundle.programs.join(&name))?;
+    }
+    if target.is_windows() {
+        check_images(&bundle, &binary)?;
     }
     let licences = [
         bundle.vst3.join("Contents/Resources/LICENSES"),
@@ -124,6 +143,30 @@ fn check_entry_points(plugin: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses what would not start on a Windows without MinGW, and programs that open a console where none is wanted.
+fn check_images(bundle: &Bundle, vst3: &Path) -> anyhow::Result<()> {
+    let standalone = bundle.programs.join(bundle.target.program("coffre-standalone"));
+    for (file, subsystem) in [(vst3, None), (&standalone, Some(pe::WINDOWS)), (&bundle.command(), Some(pe::CONSOLE))] {
+        let bytes = std::fs::read(file)?;
+        check_image(&bytes, subsystem).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn check_image(bytes: &[u8], subsystem: Option<u16>) -> anyhow::Result<()> {
+    let image = pe::Image::new(bytes)?;
+    // Windows' own libraries have no such names; MinGW's do.
+    let foreign: Vec<String> = image.imports().into_iter().filter(|name| name.starts_with("lib")).collect();
+    ensure!(foreign.is_empty(), "needs libraries that Windows does not have: {}", foreign.join(", "));
+    ensure!(!image.imports().is_empty(), "names no library that it needs");
+    let found = image.subsystem();
+    ensure!(
+        subsystem.is_none() || found == subsystem,
+        "is of the kind {found:?}, not {subsystem:?}: see `windows_subsystem`"
+    );
+    Ok(())
+}
+
 /// Our own licences, the runtime's, and those of every crate that is linked in.
 fn put_licences(runtime: &Runtime, dir: &Path) -> anyhow::Result<()> {
     for name in ["LICENSE-MIT", "LICENSE-APACHE", "THIRD-PARTY-NOTICES.md"] {
@@ -134,7 +177,12 @@ fn put_licences(runtime: &Runtime, dir: &Path) -> anyhow::Result<()> {
         paths::replace_file(file, &dir.join(name))?;
     }
     paths::replace_file(&paths::root().join("src/editor/fonts/OFL.txt"), &dir.join("inter-OFL.txt"))?;
-    std::fs::write(dir.join("crates.txt"), notices::licence_texts()?).context("cannot write the crates' licences")
+    std::fs::write(dir.join("crates.txt"), notices::licence_texts(&runtime.target)?)
+        .context("cannot write the crates' licences")?;
+    match cross::licence(&runtime.target) {
+        Some(text) => paths::replace_file(&text, &dir.join("mingw-w64-copyright.txt")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +192,21 @@ mod tests {
     #[test]
     fn the_binary_of_a_vst3_bundle_is_named_after_the_bundle() {
         assert_eq!(vst3_binary("linux", "x86_64").expect("known"), ("Contents/x86_64-linux".into(), "Coffre.so"));
+        assert_eq!(vst3_binary("windows", "x86_64").expect("known"), ("Contents/x86_64-win".into(), "Coffre.vst3"));
         assert_eq!(vst3_binary("windows", "aarch64").expect("known"), ("Contents/arm64-win".into(), "Coffre.vst3"));
+    }
+
+    #[test]
+    fn programs_for_windows_need_windows_alone() {
+        let check = |subsystem, libraries: &[&str], wanted| {
+            check_image(&pe::tests::sample(subsystem, libraries), wanted).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(pe::WINDOWS, &["KERNEL32.dll", "OPENGL32.dll"], Some(pe::WINDOWS)), Ok(()));
+        assert_eq!(check(pe::CONSOLE, &["KERNEL32.dll"], None), Ok(()));
+        let refusal = check(pe::CONSOLE, &["KERNEL32.dll", "libgcc_s_seh-1.dll"], None).expect_err("refused");
+        assert!(refusal.contains("libgcc_s_seh-1.dll"), "{refusal}");
+        assert!(check(pe::CONSOLE, &["KERNEL32.dll"], Some(pe::WINDOWS)).is_err());
+        assert!(check(pe::CONSOLE, &[], None).is_err());
     }
 
     #[test]

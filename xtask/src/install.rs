@@ -8,6 +8,7 @@ use crate::bundle::{self, Bundle};
 use crate::paths;
 use crate::setup::{self, Extent};
 use crate::stage::Stages;
+use crate::target::Target;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -21,15 +22,18 @@ pub struct Options {
 
 /// The folders of this user: VST3, CLAP, programs.
 fn places(home: &Path) -> Bundle {
+    let mut places = Bundle::of(&Target::host());
     if cfg!(windows) {
         let common = home.join("AppData/Local/Programs/Common");
-        return Bundle {
-            vst3: common.join("VST3/Coffre.vst3"),
-            clap: common.join("CLAP/Coffre"),
-            programs: home.join("AppData/Local/Programs/Coffre"),
-        };
+        places.vst3 = common.join("VST3/Coffre.vst3");
+        places.clap = common.join("CLAP/Coffre");
+        places.programs = home.join("AppData/Local/Programs/Coffre");
+    } else {
+        places.vst3 = home.join(".vst3/Coffre.vst3");
+        places.clap = home.join(".clap/Coffre");
+        places.programs = home.join(".local/bin");
     }
-    Bundle { vst3: home.join(".vst3/Coffre.vst3"), clap: home.join(".clap/Coffre"), programs: home.join(".local/bin") }
+    places
 }
 
 /// Builds what is to be installed, installs it, says where.

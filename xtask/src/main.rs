@@ -2,6 +2,8 @@
 
 mod bench;
 mod bundle;
+mod cross;
+mod debian;
 mod demo;
 mod docs;
 mod eval;
@@ -9,11 +11,16 @@ mod install;
 mod notices;
 mod packages;
 mod paths;
+mod pe;
 mod python;
 mod runtime;
 mod setup;
 mod stage;
+mod target;
 mod test;
+mod wave;
+mod windows;
+mod wine;
 
 use clap::{Parser, Subcommand};
 
@@ -64,5 +71,15 @@ fn main() -> std::process::ExitCode {
             eprintln!("\nerror: {error:#}");
             std::process::ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use crate::bundle::cargo;
+use crate::target::{ELSEWHERE, Target};
 use crate::{paths, stage};
 
 #[derive(clap::Args)]
@@ -102,10 +103,10 @@ pub fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The licence texts of all linked crates, each text once with the crates that carry it.
-pub fn licence_texts() -> anyhow::Result<String> {
+/// The licence texts of all crates that are linked for a target, each text once with the crates that carry it.
+pub fn licence_texts(target: &Target) -> anyhow::Result<String> {
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for package in linked()? {
+    for package in linked_for(&platform(target))? {
         let dir = package.manifest_path.parent().unwrap_or(Path::new("."));
         for text in licence_files(dir)? {
             texts.entry(text).or_default().insert(format!("{} {}", package.name, package.version));
@@ -130,8 +131,29 @@ fn licence_files(dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(files.iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect())
 }
 
-/// The crates that are linked into what we ship: everything below `coffre` that is not a build or test dependency.
+/// The crates that are linked into what we ship, on whatever system it is for.
 fn linked() -> anyhow::Result<Vec<Package>> {
+    let mut packages = linked_for(&platform(&Target::host()))?;
+    for triple in ELSEWHERE {
+        packages.extend(linked_for(triple)?);
+    }
+    packages.sort_by(|a, b| a.id.cmp(&b.id));
+    packages.dedup_by(|a, b| a.id == b.id);
+    packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+    Ok(packages)
+}
+
+/// How Rust names what a target runs on; of this machine's C library it is not of interest which one it is.
+fn platform(target: &Target) -> String {
+    target.triple.clone().unwrap_or_else(|| match target.os.as_str() {
+        "windows" => format!("{}-pc-windows-msvc", target.arch),
+        "macos" => format!("{}-apple-darwin", target.arch),
+        _ => format!("{}-unknown-linux-gnu", target.arch),
+    })
+}
+
+/// The crates that are linked for a platform: everything below `coffre` that is not a build or test dependency.
+fn linked_for(triple: &str) -> anyhow::Result<Vec<Package>> {
     let mut command = cargo();
     command.args([
         "metadata",
@@ -142,7 +164,6 @@ fn linked() -> anyhow::Result<Vec<Package>> {
         "coffre/standalone",
         "--filter-platform",
     ]);
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let metadata: Metadata =
         serde_json::from_str(&stage::run_quietly(command.arg(triple))?).context("`cargo metadata`")?;
     let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();

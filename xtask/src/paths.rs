@@ -16,11 +16,6 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// What `bundle` writes.
-pub fn bundled() -> PathBuf {
-    target().join("bundled")
-}
-
 /// The user's home folder, if there is one that can be written to.
 pub fn home() -> Option<PathBuf> {
     let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
@@ -40,14 +35,13 @@ pub fn cache() -> PathBuf {
         .join("coffre")
 }
 
-/// The per-user folder in which plugin and command line look for ONNX Runtime after their own folder.
-pub fn user_runtime(home: &Path, version: &str) -> PathBuf {
-    let data = if cfg!(target_os = "macos") {
-        home.join("Library/Application Support/Coffre")
-    } else if cfg!(windows) {
-        home.join("AppData/Local/Coffre")
-    } else {
-        from_environment("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("coffre")
+/// The per-user folder in which plugin and command line look for ONNX Runtime after their own folder, on a system as Rust
+/// names it.
+pub fn user_runtime(os: &str, home: &Path, version: &str) -> PathBuf {
+    let data = match os {
+        "macos" => home.join("Library/Application Support/Coffre"),
+        "windows" => home.join("AppData/Local/Coffre"),
+        _ => from_environment("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share")).join("coffre"),
     };
     data.join("runtime").join(version)
 }

@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::pe::Image;
+use crate::target::Target;
 use crate::{paths, python, stage};
 
 const LOCK: &str = include_str!("../runtime.lock.toml");
@@ -32,17 +34,14 @@ struct Entry {
 
 /// The unpacked runtime.
 pub struct Runtime {
+    /// What it is for.
+    pub target: Target,
     /// Version of ONNX Runtime.
     pub version: String,
     /// The library, under the name by which Coffre looks for it.
     pub library: PathBuf,
     /// Licence texts beside it.
     pub licences: Vec<PathBuf>,
-}
-
-/// How the lock file names this machine's kind.
-fn this_target() -> String {
-    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
 }
 
 /// File name of the library in our bundles.
@@ -54,18 +53,18 @@ fn library_name(os: &str, version: &str) -> String {
     }
 }
 
-/// Unpacks the runtime of this machine's kind into the build folder, fetching it if it is not cached.
+/// Unpacks the runtime of a target into the build folder, fetching it if it is not cached.
 ///
 /// # Errors
 /// Not cached and not to be had from the network (or `offline`), a wrong hash, or a wheel without the library.
-pub fn ensure(offline: bool) -> anyhow::Result<Runtime> {
+pub fn ensure(target: &Target, offline: bool) -> anyhow::Result<Runtime> {
     let lock: Lock = toml::from_str(LOCK).context("runtime.lock.toml")?;
-    let target = this_target();
-    let entry = lock.runtime.into_iter().find(|entry| entry.target == target);
-    let entry = entry.with_context(|| format!("runtime.lock.toml knows no runtime for {target}"))?;
+    let name = target.name();
+    let entry = lock.runtime.into_iter().find(|entry| entry.target == name);
+    let entry = entry.with_context(|| format!("runtime.lock.toml knows no runtime for {name}"))?;
     let wheel = cached_wheel(&entry, offline)?;
-    let dir = paths::target().join("runtime").join(&entry.version);
-    unpack(&entry, &wheel, &dir)
+    let dir = paths::target().join("runtime").join(&entry.target).join(&entry.version);
+    unpack(target, &entry, &wheel, &dir)
 }
 
 /// The wheel from the cache, after a check of its hash; fetched if it is not there or damaged.
@@ -111,12 +110,13 @@ fn fetch(entry: &Entry, file: &Path) -> anyhow::Result<()> {
 }
 
 /// Takes library and licences out of the wheel, unless they are there already.
-fn unpack(entry: &Entry, wheel: &Path, dir: &Path) -> anyhow::Result<Runtime> {
-    let os = entry.target.rsplit('-').next().unwrap_or_default();
+fn unpack(target: &Target, entry: &Entry, wheel: &Path, dir: &Path) -> anyhow::Result<Runtime> {
+    let os = target.os.as_str();
     let library = dir.join(library_name(os, &entry.version));
     let licences: Vec<PathBuf> = LICENCES.iter().map(|(_, name)| dir.join(name)).collect();
     let stamp = dir.join("wheel.sha256");
-    let runtime = Runtime { version: entry.version.clone(), library: library.clone(), licences };
+    let runtime =
+        Runtime { target: target.clone(), version: entry.version.clone(), library: library.clone(), licences };
     let complete = runtime.library.is_file() && runtime.licences.iter().all(|file| file.is_file());
     if complete && std::fs::read_to_string(&stamp).is_ok_and(|hash| hash == entry.sha256) {
         return Ok(runtime);
@@ -137,11 +137,18 @@ fn unpack(entry: &Entry, wheel: &Path, dir: &Path) -> anyhow::Result<Runtime> {
     Ok(runtime)
 }
 
-/// Whether a library holds the client that `src/onnx/reporting.rs` keeps out.
+/// Whether a library holds the client that `src/onnx/reporting.rs` keeps out, or for Windows, which has no such client,
+/// whether it reaches the network at all.
 fn reports(library: &Path) -> anyhow::Result<bool> {
     let bytes = std::fs::read(library)?;
-    let marks: [&[u8]; 2] = [b"ORT_DISABLE_TELEMETRY", b"events.data.microsoft.com"];
-    Ok(marks.iter().any(|mark| bytes.windows(mark.len()).any(|part| part == *mark)))
+    let marks = ["ORT_DISABLE_TELEMETRY", "events.data.microsoft.com"];
+    let wide = marks.map(|mark| mark.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>());
+    let mut marks = marks.iter().map(|mark| mark.as_bytes()).chain(wide.iter().map(Vec::as_slice));
+    let has_client = marks.any(|mark| bytes.windows(mark.len()).any(|part| part == mark));
+    let network = ["winhttp.dll", "wininet.dll", "ws2_32.dll", "wsock32.dll", "urlmon.dll"];
+    let reaches_out =
+        Image::new(&bytes).is_ok_and(|image| image.imports().iter().any(|name| network.contains(&name.as_str())));
+    Ok(has_client || reaches_out)
 }
 
 fn extract(archive: &mut zip::ZipArchive<std::fs::File>, inside: &str, file: &Path) -> anyhow::Result<()> {
@@ -177,7 +184,23 @@ mod tests {
         }
         let targets: std::collections::HashSet<_> = lock.runtime.iter().map(|entry| &entry.target).collect();
         assert_eq!(targets.len(), lock.runtime.len());
-        assert!(lock.runtime.iter().any(|entry| entry.target == this_target()));
+        assert!(lock.runtime.iter().any(|entry| entry.target == Target::host().name()));
+    }
+
+    #[test]
+    fn what_reports_is_found_in_every_form() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let wide: Vec<u8> = "x ORT_DISABLE_TELEMETRY".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (bytes, expected) in [
+            (b"nothing".to_vec(), false),
+            (b"https://eu.events.data.microsoft.com".to_vec(), true),
+            (wide, true),
+            (crate::pe::tests::sample(2, &["KERNEL32.dll", "ADVAPI32.dll"]), false),
+            (crate::pe::tests::sample(2, &["KERNEL32.dll", "WINHTTP.dll"]), true),
+        ] {
+            std::fs::write(file.path(), bytes).expect("written");
+            assert_eq!(reports(file.path()).expect("read"), expected);
+        }
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::path::Path;
 
 use crate::runtime::Runtime;
 use crate::stage::Stages;
-use crate::{packages, paths, python, runtime};
+use crate::target::{self, Target};
+use crate::{cross, packages, paths, python, runtime, wine};
 
 #[derive(clap::Args)]
 pub struct Options {
     /// Use only what is cached or installed
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    target: target::Choice,
 }
 
 /// How much of the set-up a command needs; each holds the ones before it.
@@ -27,12 +30,25 @@ pub enum Extent {
 /// Stages that [`ensure`] counts.
 pub const STAGES: usize = 3;
 
-/// Makes sure that everything up to `extent` is there.
+/// Makes sure that everything up to `extent` is there, for this machine.
+///
+/// # Errors
+/// As [`ensure_for`].
+pub fn ensure(stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Result<Runtime> {
+    ensure_for(&Target::host(), stages, extent, offline)
+}
+
+/// Makes sure that everything up to `extent` is there. For another system, [`Extent::Test`] is what runs its programs here.
 ///
 /// # Errors
 /// A package is missing and cannot be installed; the message says what to run.
-pub fn ensure(stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Result<Runtime> {
+pub fn ensure_for(target: &Target, stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Result<Runtime> {
+    let is_host = target.triple.is_none();
     stages.run("System packages", || {
+        if !is_host {
+            packages::ensure(packages::PYTHON)?;
+            return cross::ensure(target, offline);
+        }
         let mut wanted = packages::BUILD.to_vec();
         wanted.extend(packages::PYTHON);
         if extent < Extent::Test {
@@ -47,25 +63,28 @@ pub fn ensure(stages: &mut Stages, extent: Extent, offline: bool) -> anyhow::Res
         Ok(())
     })?;
     let runtime = stages.run("ONNX Runtime", || {
-        let runtime = runtime::ensure(offline)?;
+        let runtime = runtime::ensure(target, offline)?;
         // Tests run outside a bundle and look for the runtime in the user's folder.
-        if extent == Extent::Test {
+        if extent == Extent::Test && is_host {
             install_runtime(&runtime)?;
         }
         Ok(runtime)
     })?;
-    stages.run("Python hosts", || match extent {
-        Extent::Build => Ok(()),
-        Extent::Host | Extent::Test => python::ensure(),
-    })?;
+    match (extent, is_host) {
+        (Extent::Test, false) => stages.run("Wine", wine::ensure)?,
+        (Extent::Host | Extent::Test, true) => stages.run("Python hosts", python::ensure)?,
+        _ => stages.run("Hosts", || Ok(()))?,
+    }
     Ok(runtime)
 }
 
 /// Does the whole set-up.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let mut stages = Stages::new(STAGES);
-    ensure(&mut stages, Extent::Test, options.offline)?;
-    println!("Ready in {:.0} s. Next: cargo xtask demo", stages.seconds());
+    let target = options.target.target()?;
+    ensure_for(&target, &mut stages, Extent::Test, options.offline)?;
+    let next = target.triple.map_or("demo".into(), |triple| format!("test --target {triple}"));
+    println!("Ready in {:.0} s. Next: cargo xtask {next}", stages.seconds());
     Ok(())
 }
 
@@ -82,7 +101,7 @@ fn install_runtime(runtime: &Runtime) -> anyhow::Result<()> {
 
 /// Copies the runtime into the folder of the user whose home folder this is.
 pub fn install_runtime_below(runtime: &Runtime, home: &Path) -> anyhow::Result<()> {
-    let dir = paths::user_runtime(home, &runtime.version);
+    let dir = paths::user_runtime(&runtime.target.os, home, &runtime.version);
     for file in std::iter::once(&runtime.library).chain(&runtime.licences) {
         if let Some(name) = file.file_name() {
             paths::replace_file(file, &dir.join(name))?;

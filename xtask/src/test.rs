@@ -5,13 +5,15 @@ use anyhow::bail;
 use crate::bundle::{self, Bundle, cargo};
 use crate::setup::{self, Extent};
 use crate::stage::{self, Stages};
-use crate::{demo, notices, packages, paths, python};
+use crate::{demo, notices, packages, paths, python, target, windows};
 
 #[derive(clap::Args)]
 pub struct Options {
     /// Fetch nothing: use what is cached
     #[arg(long)]
     offline: bool,
+    #[command(flatten)]
+    target: target::Choice,
 }
 
 /// Files of tests in Python; each entry gets a process of its own, two of the hosts carry the same framework.
@@ -25,6 +27,10 @@ const ARDOUR: &str = "Ardour with the VST3 bundle";
 
 /// Runs everything, to the end, and fails if any of it failed.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    let target = options.target.target()?;
+    if target.triple.is_some() {
+        return windows::test(&target, options.offline);
+    }
     let mut stages = Stages::new(setup::STAGES + 4 + HOSTS.len() + demo::STAGES);
     let runtime = setup::ensure(&mut stages, Extent::Test, options.offline)?;
     let mut failed = Vec::new();

@@ -10,10 +10,11 @@ use coffre::audio_file::folder;
 use coffre::new_file::WriteError;
 use serde_json::{Value, json};
 
+use super::super::same_file::is_same_file;
 use super::input::Input;
 use super::machine::{Machine, Voices, target};
 use super::report::{Done, Progress, bar};
-use super::{Options, STANDARD, is_same_file};
+use super::{Options, STANDARD};
 use crate::cli::{CliError, output};
 
 /// One file's way.

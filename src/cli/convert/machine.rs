@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use coffre::audio_file::{AudioReader, AudioWriter, Extras};
+use coffre::dsp::downmix::DownMix;
 use coffre::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
 use coffre::engine::native::NativeEngine;
 use coffre::engine::profile::SourceProfile;
@@ -107,7 +108,8 @@ impl<'a> Machine<'a> {
             }
         };
         let stream = HostStream::new(engine, spec.rate).map_err(|source| CliError::rate(input.shown(), source))?;
-        let mut aligned = AlignedStream::new(stream, spec.channels, params(options), gains(options));
+        let mut aligned =
+            AlignedStream::new(stream, spec.channels, options.channels.choice(), params(options), gains(options));
         let extras = Extras { chunks: reader.chunks().to_vec(), len: reader.len_hint() };
         let mut writer = AudioWriter::create_with(output, spec, &extras).map_err(CliError::Output)?;
 
@@ -139,6 +141,12 @@ impl<'a> Machine<'a> {
         progress.end();
 
         let latency_len = aligned.latency_len();
+        if aligned.has_cancelled() {
+            remarks.push(
+                "the channels cancel each other (one is turned over?); the louder one was converted. --channels chooses"
+                    .to_owned(),
+            );
+        }
         if self.voices.rvc().is_none() {
             self.engine = Some(aligned.into_engine());
         }
@@ -301,14 +309,14 @@ fn listen(
     let spec = reader.spec();
     let mut resampler = Resampler::new(spec.rate, ENGINE_RATE, 0);
     let params = HopParams { voice_slot: 0, ..params(options) };
-    let (share, gain) = (1.0 / spec.channels as f32, gains(options).input);
+    let (mut down, gain) = (DownMix::new(spec.channels, options.channels.choice()), gains(options).input);
     let (mut block, mut mono) = (Vec::new(), Vec::new());
     let (mut hop, mut ignored) = ([0.0; HOP_LEN], [0.0; HOP_LEN]);
     engine.start_learning();
     progress.begin("learning the singer");
     while reader.read(&mut block).map_err(CliError::Input)? {
         mono.clear();
-        mono.extend(block.chunks_exact(spec.channels).map(|frame| frame.iter().sum::<f32>() * share * gain));
+        mono.extend(block.chunks_exact(spec.channels).map(|frame| down.step(frame) * gain));
         resampler.push(&mono);
         while resampler.available() >= HOP_LEN {
             resampler.pull(&mut hop);

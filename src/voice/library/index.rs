@@ -130,12 +130,15 @@ fn os_string(bytes: Vec<u8>) -> Option<OsString> {
 
 #[cfg(not(unix))]
 fn os_string(bytes: Vec<u8>) -> Option<OsString> {
-    String::from_utf8(bytes).ok().map(OsString::from)
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).map(OsString::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an absolute path begins with.
+    const ROOT: &str = if cfg!(windows) { "C:/" } else { "/" };
 
     fn known(n: u64) -> (Stamp, VoiceId) {
         (Stamp { len: n, modified_ns: -5 + 1_000_000_007 * n.cast_signed() }, VoiceId::of(&n.to_le_bytes()))
@@ -164,16 +167,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("voices.index");
         let id = known(1).1;
-        let good = format!("{id} 5 7 /good\n");
+        let good = format!("{id} 5 7 {ROOT}good\n");
         let bad = [
             "".to_owned(),
             good.clone(),
             format!("coffre voices 2\n{good}"),
             format!("{HEAD}\n{id}"),
-            format!("{HEAD}\n{id} 5 7 relative\n{id} 5 7 \n{id} -5 7 /x\n{id} 5 9223372036854775808 /x\n"),
-            format!("{HEAD}\n{id} 5 7 /%4\n{id} 5 7 /%zz\n{id} 5 7 /%00\n"),
-            format!("{HEAD}\n{} 5 7 /x\n", "g".repeat(64)),
-            format!("{HEAD}\n{id} 5 7 /{}\n", "x".repeat(MAX_PATH)),
+            format!("{HEAD}\n{id} 5 7 relative\n{id} 5 7 \n{id} -5 7 {ROOT}x\n{id} 5 9223372036854775808 {ROOT}x\n"),
+            format!("{HEAD}\n{id} 5 7 {ROOT}%4\n{id} 5 7 {ROOT}%zz\n{id} 5 7 {ROOT}%00\n"),
+            format!("{HEAD}\n{} 5 7 {ROOT}x\n", "g".repeat(64)),
+            format!("{HEAD}\n{id} 5 7 {ROOT}{}\n", "x".repeat(MAX_PATH)),
         ];
         for text in &bad {
             std::fs::write(&path, text).expect("written");
@@ -184,11 +187,11 @@ mod tests {
         std::fs::File::create(&path).and_then(|file| file.set_len(MAX_BYTES as u64 + 1)).expect("sparse");
         assert!(load(&path).is_empty());
         // A bad line does not hide a good one, and many take no more memory than the bounds say.
-        let many: String = (0..20_000).map(|n| format!("{id} 5 7 /{n}\n")).collect();
+        let many: String = (0..20_000).map(|n| format!("{id} 5 7 {ROOT}{n}\n")).collect();
         let text = format!("{HEAD}\nnonsense\n{good}{many}");
         std::fs::write(&path, &text).expect("written");
         let ids = load(&path);
-        assert_eq!((ids.len(), ids.contains_key(Path::new("/good"))), (MAX_ENTRIES, true));
+        assert_eq!((ids.len(), ids.contains_key(Path::new(ROOT).join("good").as_path())), (MAX_ENTRIES, true));
         std::fs::remove_file(&path).and_then(|()| std::fs::create_dir(&path)).expect("a folder in its place");
         assert!(load(&path).is_empty());
         assert!(save(&path, &ids, |_| false).is_err());
