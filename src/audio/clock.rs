@@ -9,17 +9,17 @@
 //!
 //! The *lead* is the audio asked for minus the wall time gone by. Lateness lowers it and is never clipped: what a host is
 //! late by it owes, and asking for that is no lead. The *line* is the highest lead at which the host was on time
-//! ([`Line`]). A sound card takes one second of audio a second, so whatever sequence of stalls and catching up a host in
+//! (`Line`). A sound card takes one second of audio a second, so whatever sequence of stalls and catching up a host in
 //! real time goes through, it is never further beyond its line than what it buffers. It is taken for rendering only beyond
-//! the line by [`RENDERING_LEAD_S`] and [`RENDERING_LEAD_BLOCKS`] blocks, which is more, and until then it is not kept
+//! the line by `RENDERING_LEAD_S` and `RENDERING_LEAD_BLOCKS` blocks, which is more, and until then it is not kept
 //! waiting. A host that renders at `s` times the wall clock's pace gets there within `s / (s - 1)` times (what it owes and
-//! that lead) of audio, or twice that if it is kept waiting from its beginning. Rendering ends when the host is seen to play ([`Pace`]).
+//! that lead) of audio, or twice that if it is kept waiting from its beginning. Rendering ends when the host is seen to play (`Pace`).
 //!
 //! # Beginnings
 //!
 //! An export has to be right from its first sample, which is due before any proof can be had. So after an activation or
 //! reset, until the host is seen to play, a sound that is due may be waited for as long as the host is ahead of the line
-//! now: by more than a block, [`JITTER_S`] and the longest time that it was seen to let pass at once. Such a wait is time
+//! now: by more than a block, `JITTER_S` and the longest time that it was seen to let pass at once. Such a wait is time
 //! gone by like any other, so that all of them together never exceed the lead, and a host that was on time with its first
 //! call is not made late. What a host owes that was seen to play outlives a reset, so that its catching up is not waited
 //! for. And a host that rendered when last seen is believed to render again as soon as it is ahead at all, until it lets time
