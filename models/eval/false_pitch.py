@@ -1,7 +1,7 @@
 """Notes made of hiss: frames that Coffre calls voiced, above 2.2 times the speaker's median, and an independent tracker
 (SwiftF0) calls unvoiced, by 100 frames that Coffre calls voiced. Over the whole speech set, every so many recordings.
 
-What Coffre calls voiced is the engine's own answer, through the example `f0-frames` (`train/f0.rs`), for the command prints
+What Coffre calls voiced is the engine's own answer, through the example `f0-frames` (`tools/f0.rs`), for the command prints
 no F0. Speakers that the pitch judge was trained on are among them: this is a fault to be counted, not a test of learning.
 """
 
