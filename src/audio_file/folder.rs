@@ -1,6 +1,5 @@
 //! Which files are meant when people name files and folders. Reads no sound.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Names of audio files end so.
@@ -68,11 +67,10 @@ impl Look {
 pub fn look(paths: &[PathBuf], is_recursive: bool, without: Option<&Path>) -> Look {
     let mut look = Look::default();
     let without = without.and_then(|path| std::fs::canonicalize(path).ok());
-    let mut seen = BTreeSet::new();
     for path in paths {
         if path.is_dir() {
             into_folder(path, Path::new(""), is_recursive, without.as_deref(), 0, &mut look);
-        } else if seen.insert(path.clone()) {
+        } else {
             let below = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
             look.files.push(Meant { path: path.clone(), below });
         }
@@ -143,7 +141,7 @@ mod tests {
         let deep = look(&paths, true, Some(&root.join("out")));
         assert_eq!(names(&deep), ["a.MP3", "b/c/x.flac", "b/x.opus", "z.wav"].map(PathBuf::from));
         assert!(deep.folders.is_empty());
-        let named = look(&[root.join("notes.txt"), root.join("notes.txt")], false, None);
+        let named = look(&[root.join("notes.txt")], false, None);
         assert_eq!(names(&named), [PathBuf::from("notes.txt")]);
     }
 

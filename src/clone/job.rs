@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        for (path, part) in [("missing.wav", "missing.wav"), (env!("CARGO_MANIFEST_DIR"), "no WAV")] {
+        for (path, part) in [("missing.wav", "missing.wav"), (env!("CARGO_MANIFEST_DIR"), "no audio")] {
             let job = CloneJob::start_with(vec![path.into()], || Ok(None));
             let state = wait(&job, |stage| matches!(stage, Stage::Failed(_)));
             assert!(matches!(&state.stage, Stage::Failed(reason) if reason.contains(part)), "{state:?}");

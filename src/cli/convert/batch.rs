@@ -26,7 +26,10 @@ struct Way {
 /// Converts all that is meant; fails at the end if any did.
 pub fn run(options: &Options) -> Result<(), CliError> {
     refuse(options)?;
-    let meant = folder::look(&options.inputs, options.recursive, Some(&options.output));
+    let mut meant = folder::look(&options.inputs, options.recursive, Some(&options.output));
+    // A file that is named twice, or by itself and by its folder, is one file.
+    let mut seen = BTreeSet::new();
+    meant.files.retain(|file| seen.insert(file.path.clone()));
     let ways = ways(&options.output, meant.files.iter().map(|file| (file.path.as_path(), file.below.as_path())));
     if ways.is_empty() {
         return Err(CliError::Usage("there is no audio file in what was named".into()));
