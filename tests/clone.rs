@@ -124,7 +124,7 @@ fn what_cannot_be_cloned_is_said_with_its_exit_code() {
     };
     home.bad(2, &["clone", &vocal(), "--no-content"]);
     assert!(fails(2, &[&vocal(), "--consent", "written"]).contains("--statement"));
-    assert!(fails(3, &[&empty]).contains("no WAV"));
+    assert!(fails(3, &[&empty]).contains("no audio file"));
     assert!(fails(3, &[&home.text("missing.wav")]).contains("missing.wav"));
     std::fs::write(home.text("text.wav"), "These are words. ".repeat(500)).expect("written");
     fails(3, &[&home.text("text.wav")]);
@@ -328,7 +328,8 @@ fn a_killed_process_never_leaves_a_broken_library() {
     let target = home.voices_folder().join("anna.coffre");
     let target = target.to_str().expect("UTF-8");
     let vocal = vocal();
-    let clone = ["clone", &vocal, &vocal, "--no-content", "--name", "Anna", "-o", target, "-q", "--keep-recordings"];
+    let clone =
+        ["clone", "--force", &vocal, &vocal, "--no-content", "--name", "Anna", "-o", target, "-q", "--keep-recordings"];
     let changes: [&[&str]; 3] = [&clone, &["voices", "rename", "Anna", "Anna"], &["voices", "import", &file]];
     let start = std::time::Instant::now();
     let mut child = home.command(&clone).spawn().expect("started");

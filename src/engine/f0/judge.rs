@@ -60,11 +60,21 @@ pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize) -> 
     let sum = scores[..found.len()].iter().map(|score| (score - most).exp()).sum::<f32>();
     // The negative logarithm of a logistic function.
     let cost = |logit: f32| (-logit).max(0.0) + (-logit.abs()).exp().ln_1p();
+    let best = found.iter().zip(scores).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Candidate::default(), |best| *best.0);
     for (candidate, score) in found.iter_mut().zip(scores) {
-        let doubt = doubt(candidate, levels_db[0]);
+        // What the best one is doubted for, its octaves below are too: they are the same sound.
+        let doubt = match is_multiple(best.f0_hz / candidate.f0_hz) {
+            true => doubt(candidate, levels_db[0]).max(doubt(&best, levels_db[0])),
+            false => doubt(candidate, levels_db[0]),
+        };
         candidate.cost = (cost(-none) + most + sum.ln() - score + doubt).min(MOST);
     }
     if found.is_empty() { 0.0 } else { cost(none).min(MOST) }
+}
+
+/// Whether a ratio of frequencies is 2, 3 and so on.
+fn is_multiple(ratio: f32) -> bool {
+    ratio > 1.5 && (ratio - ratio.round()).abs() < 0.03 * ratio
 }
 
 /// What speaks against a high candidate besides the networks: noise correlates by chance over the few milliseconds of a
