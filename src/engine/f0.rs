@@ -59,6 +59,8 @@ pub struct F0Tracker {
     observations: [Observation; PREVIEW_FRAMES + 1],
     /// How many of the next ones are looked at.
     previews: usize,
+    /// Whether high candidates are doubted, see [`judge::judge`].
+    doubts: bool,
     evidence: VoicingEvidence,
     track: Track,
 }
@@ -72,6 +74,7 @@ impl F0Tracker {
             observations: [Observation::default(); PREVIEW_FRAMES + 1],
             // With frames in hindsight there is no need for half a look ahead.
             previews: if mode == Mode::Live { PREVIEW_FRAMES } else { 0 },
+            doubts: mode == Mode::Mix,
             evidence: VoicingEvidence::default(),
             track: Track::new(lag_frames(mode)),
         }
@@ -97,11 +100,12 @@ impl F0Tracker {
         let previews = &mut previews[..self.previews];
         self.finder.push(&filtered, &mut frame[0].candidates);
         frame[0].voicing = self.evidence.voicing(frame[0].candidates.best().correlation);
-        frame[0].unvoiced = judge::judge(&mut frame[0].candidates, self.evidence.levels_db(0), 0);
+        frame[0].unvoiced = judge::judge(&mut frame[0].candidates, self.evidence.levels_db(0), 0, self.doubts);
         for (index, preview) in previews.iter_mut().enumerate() {
             let ahead = index + 1;
             self.finder.preview(ahead, &mut preview.candidates);
-            preview.unvoiced = judge::judge(&mut preview.candidates, self.evidence.levels_db(ahead), ahead);
+            preview.unvoiced =
+                judge::judge(&mut preview.candidates, self.evidence.levels_db(ahead), ahead, self.doubts);
         }
         self.track.push(&frame[0], previews)
     }

@@ -46,8 +46,9 @@ impl<const IN: usize, const OUT: usize> Layer<IN, OUT> {
 }
 
 /// Writes what each candidate costs, the negative logarithm of its probability, and returns what it costs that none is
-/// right. `levels_db` are of the frame, which lies `ahead` frames after the one that is seen whole.
-pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize) -> f32 {
+/// right. `levels_db` are of the frame, which lies `ahead` frames after the one that is seen whole. With `doubts`, high candidates
+/// that correlate like noise cost more: for a track with hindsight, without it a note may begin late.
+pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize, doubts: bool) -> f32 {
     let [level, low_band] = levels_db.map(|level| level / LEVEL_DB);
     let shared = [level, low_band, ahead as f32 / 2.0];
     let found = candidates.as_mut_slice();
@@ -64,6 +65,7 @@ pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize) -> 
     for (candidate, score) in found.iter_mut().zip(scores) {
         // What the best one is doubted for, its octaves below are too: they are the same sound.
         let doubt = match is_multiple(best.f0_hz / candidate.f0_hz) {
+            _ if !doubts => 0.0,
             true => doubt(candidate, levels_db[0]).max(doubt(&best, levels_db[0])),
             false => doubt(candidate, levels_db[0]),
         };
@@ -116,11 +118,11 @@ mod tests {
     #[test]
     fn probabilities_sum_to_one_and_nothing_is_certain() {
         let mut candidates = Candidates::default();
-        assert!(judge(&mut candidates, [-60.0, -30.0], 0) < 1e-3, "without candidates only one case is left");
+        assert!(judge(&mut candidates, [-60.0, -30.0], 0, false) < 1e-3, "without candidates only one case is left");
         for f0_hz in [100.0, 200.0, 280.0] {
             candidates.offer(Candidate { f0_hz, correlation: 0.8, merit: 0.7, ..Candidate::default() });
         }
-        let none = judge(&mut candidates, [-10.0, -2.0], 1);
+        let none = judge(&mut candidates, [-10.0, -2.0], 1, false);
         let costs: Vec<f32> = candidates.as_slice().iter().map(|candidate| candidate.cost).chain([none]).collect();
         assert!(costs.iter().all(|cost| (0.0..=MOST).contains(cost)), "{costs:?}");
         assert!((costs.iter().map(|cost| (-cost).exp()).sum::<f32>() - 1.0).abs() < 1e-2, "{costs:?}");
