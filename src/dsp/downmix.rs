@@ -23,6 +23,9 @@ const HELD: f32 = 0.08;
 /// Power of a frame below which nothing is decided: -85 dBFS.
 const SILENT: f32 = 3e-9;
 
+/// Samples count as this at most: 6 dB over full scale.
+const LARGEST: f32 = 2.0;
+
 /// Which channels the engine hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
@@ -102,7 +105,9 @@ impl DownMix {
         }
         if let Choice::Sum = self.choice {
             for (power, sample) in self.fresh.iter_mut().zip(frame.iter().chain([&mean])) {
-                *power += sample * sample;
+                // What is far beyond full scale must not stay in the sum for ever.
+                let bounded = sample.clamp(-LARGEST, LARGEST);
+                *power += bounded * bounded;
             }
         }
         let mixed = if self.is_even {
@@ -229,6 +234,18 @@ mod tests {
             last = sample;
         }
         assert!(steepest < 0.03, "{steepest}");
+    }
+
+    #[test]
+    fn what_is_far_too_loud_is_forgotten() {
+        let mut mix = DownMix::new(2, Choice::Sum);
+        for n in 0..4_800 {
+            mix.step(&[if n % 2 == 0 { f32::MAX } else { f32::MIN }; 2]);
+        }
+        for n in 0..48_000 {
+            let sample = mix.step(&[voice(n); 2]);
+            assert!(n < 24_000 || sample == voice(n), "{n}: {sample}");
+        }
     }
 
     #[test]
