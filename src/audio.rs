@@ -19,7 +19,7 @@ use crate::bridge::{PreviewEnd, RunState, Telemetry};
 use crate::dsp::downmix::{Choice, DownMix};
 use crate::engine::HopParams;
 
-use clock::{Clock, Habits, Need};
+use clock::Clock;
 use declick::Declick;
 use delay::Delay;
 use meter::Meter;
@@ -213,14 +213,14 @@ impl Processor {
         self.clock.is_real_time()
     }
 
-    /// What was learned about the host's clock, for the next activation.
-    pub fn habits(&self) -> Habits {
-        self.clock.habits()
+    /// Whether the host has rendered as fast as it could while it claimed to play.
+    pub fn has_rendered(&self) -> bool {
+        self.clock.has_rendered()
     }
 
-    /// Takes over what an earlier activation learned. [main-thread]
-    pub fn set_habits(&mut self, habits: Habits) {
-        self.clock.set_habits(habits);
+    /// Takes over from an earlier activation that the host has rendered.
+    pub fn expect_rendering(&mut self) {
+        self.clock.expect_rendering();
     }
 
     /// Converts one block of any length in place. `channels` holds one or two channels of equal length, of which the
@@ -234,8 +234,8 @@ impl Processor {
         let now = Instant::now();
         self.clock.begin(now, len, is_offline);
         self.wet.set_real_time(self.clock.is_real_time());
-        let need = Need { len, is_loading: self.wet.is_loading(), is_due: self.wet.is_due(len) };
-        let allowed = self.clock.patience(need, self.wet.progress());
+        let progress = self.wet.progress();
+        let allowed = self.clock.patience(len, self.wet.is_loading(), progress);
         let mut patience = allowed;
         let mut begin = 0;
         while begin < len {
@@ -300,6 +300,7 @@ impl Processor {
         let len = range.len();
         self.take_input(channels, input_count, range.clone());
         let before = self.wet.progress();
+        let asked = *patience;
         let outcome = self.wet.process(
             &self.mono[..len],
             params,
@@ -307,7 +308,7 @@ impl Processor {
             &mut self.presence[..len],
             patience,
         );
-        self.note_outcome(&outcome, before);
+        self.note_outcome(&outcome, asked, before);
         self.mix_output(channels, range);
     }
 
@@ -373,9 +374,9 @@ impl Processor {
         }
     }
 
-    fn note_outcome(&mut self, outcome: &Outcome, progress: (u32, u64)) {
-        if outcome.has_waited_in_vain {
-            self.clock.waited_in_vain(progress);
+    fn note_outcome(&mut self, outcome: &Outcome, asked: Duration, progress: (u32, u64)) {
+        if outcome.waited_in_vain.is_some() {
+            self.clock.waited_in_vain(asked, progress);
         }
         if outcome.late_len > 0 {
             // A gap counts as one late hop at once and as one more per further hop.

@@ -17,7 +17,6 @@ use nice_plug::prelude::{
     Params, Plugin, PluginState, ProcessContext, ProcessMode, ProcessStatus, TaskExecutor, Vst3Plugin, Vst3SubCategory,
 };
 
-use crate::audio::clock::Habits;
 use crate::audio::{Obstacle, Processor, wet};
 use crate::bridge::link::LinkConfig;
 use crate::bridge::preview::preview;
@@ -70,8 +69,8 @@ pub struct Coffre {
     seen_block_len: Option<u32>,
     /// Announced and actual rate, when a host's transport contradicted its announcement.
     contradicted_rate: Option<(u32, u32)>,
-    /// What earlier activations learned about the host's clock.
-    habits: Habits,
+    /// Whether the host has rendered in an earlier activation while it claimed to play.
+    has_rendered: bool,
     /// The line to a VST3 host; other hosts are reached by the framework alone.
     restart: Option<Arc<RestartPort>>,
 }
@@ -88,7 +87,7 @@ impl Default for Coffre {
             active: None,
             seen_block_len: None,
             contradicted_rate: None,
-            habits: Habits::default(),
+            has_rendered: false,
             restart: vst3::take_offered_port(),
         }
     }
@@ -224,7 +223,9 @@ impl Plugin for Coffre {
             ring_len: wet::ring_len(host_rate, latency.total(), block_len as usize),
         });
         let mut processor = Processor::new(link, self.telemetry.clone(), latency.total(), block_len as usize);
-        processor.set_habits(self.habits);
+        if self.has_rendered {
+            processor.expect_rendering();
+        }
         let (source, end) = preview(host_rate);
         self.session.set_preview(source);
         processor.set_preview(end);
@@ -291,7 +292,7 @@ impl Plugin for Coffre {
 
     fn deactivate(&mut self) {
         if let Some(active) = self.active.take() {
-            self.habits = active.processor.habits();
+            self.has_rendered |= active.processor.has_rendered();
         }
         self.telemetry.set_run(RunState::Idle);
     }

@@ -67,8 +67,8 @@ pub struct Outcome {
     pub late_len: usize,
     /// Whether a gap began in this stretch.
     pub gap_began: bool,
-    /// Whether what was waited for did not come.
-    pub has_waited_in_vain: bool,
+    /// Longest that was waited without success; zero when nothing had to be waited for.
+    pub waited_in_vain: Option<Duration>,
 }
 
 /// Sends input to the worker and receives its output in place.
@@ -149,11 +149,6 @@ impl Wet {
     /// Whether samples that were due are missing.
     pub fn is_in_gap(&self) -> bool {
         self.is_in_gap
-    }
-
-    /// Whether any of the next `len` samples can be sound.
-    pub fn is_due(&self, len: usize) -> bool {
-        self.history.end + len as u64 > self.due_from
     }
 
     /// Changes whenever the worker does something.
@@ -256,15 +251,14 @@ impl Wet {
             }
             let gone = begin.elapsed();
             if is_hopeless || gone >= *patience {
-                outcome.has_waited_in_vain = !is_hopeless;
+                outcome.waited_in_vain = (!is_hopeless).then_some(*patience);
                 *patience = Duration::ZERO;
                 return false;
             }
             if look < SPINS {
                 std::thread::yield_now()
             } else {
-                let nap = (gone / NAPS_PER_WAIT).clamp(NAP[0], NAP[1]);
-                std::thread::sleep(nap.min(*patience - gone))
+                std::thread::sleep((gone / NAPS_PER_WAIT).clamp(NAP[0], NAP[1]))
             }
         }
         *patience = patience.saturating_sub(begin.elapsed());
