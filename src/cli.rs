@@ -18,6 +18,7 @@ mod rvc;
 mod same_file;
 mod session;
 mod signal;
+mod spool;
 mod stream;
 mod verify;
 mod voices;

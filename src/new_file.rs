@@ -257,6 +257,8 @@ mod tests {
         write(&path, b"two", Existing::Replace).expect("replaced");
         assert_eq!(std::fs::read(&path).expect("there"), b"two");
         assert_eq!(names(folder.path()), ["a.txt"]);
+        let error = write(&folder.path().join("absent/b.txt"), b"x", Existing::Replace).expect_err("no folder");
+        assert!(error.to_string().contains("folder does not exist"), "{error}");
     }
 
     #[test]

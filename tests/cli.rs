@@ -6,7 +6,7 @@ mod files;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use coffre::audio_file::{AudioReader, AudioSpec, AudioWriter, SampleFormat};
+use coffre::audio_file::{AudioReader, AudioSpec, AudioWriter, Extras, SampleFormat};
 use serde_json::Value;
 
 fn coffre(arguments: &[&str]) -> Output {
@@ -44,7 +44,8 @@ impl Folder {
 
     /// An audio file of sung-like tones.
     fn sing(&self, name: &str, spec: AudioSpec, len: usize) -> String {
-        let mut writer = AudioWriter::create(&self.path(name), spec).expect("created");
+        let extras = Extras { len: Some(len as u64), ..Extras::default() };
+        let mut writer = AudioWriter::create_with(&self.path(name), spec, &extras).expect("created");
         let rate = spec.rate as f32;
         let tone = |n: usize, channel: usize| {
             let phase = (n as f32 * (180.0 + 30.0 * channel as f32) / rate).fract();
@@ -244,7 +245,7 @@ fn without_converted_sound_the_output_is_the_input() {
     let folder = Folder::new();
     let input = folder.sing("in.wav", AudioSpec { channels: 2, ..CD }, 30_000);
     convert(&input, &folder.text("out.wav"), &["--mix", "0"]);
-    assert_eq!(read(Path::new(&input)), read(&folder.path("out.wav")));
+    assert_eq!(std::fs::read(&input).expect("readable"), std::fs::read(folder.path("out.wav")).expect("readable"));
     convert(&input, &folder.text("half.wav"), &["--mix", "0", "--output-gain=-6.0206"]);
     let (whole, half) = (read(Path::new(&input)).1, read(&folder.path("half.wav")).1);
     assert!(whole.iter().zip(&half).all(|(whole, half)| (whole / 2.0 - half).abs() < 1e-4));

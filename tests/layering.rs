@@ -27,7 +27,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("dsp", &[]),
     ("voice", &["new_file"]),
     ("settings", &["new_file", "onnx", "voice"]),
-    ("audio_file", &["new_file"]),
+    ("audio_file", &["dsp", "new_file"]),
     ("new_file", &[]),
 ];
 

@@ -21,6 +21,7 @@ use super::opus::Opus;
 use super::raw::{Coding, Layout, Part, RawPackets};
 use super::wave::Chunk;
 use super::{AudioFileError, AudioSpec, SampleFormat, kinds, sun, wave};
+use crate::dsp::downmix::{Choice, DownMix};
 
 /// More channels than any format that is read here can have in earnest.
 const MAX_CHANNELS: usize = 64;
@@ -423,7 +424,7 @@ impl std::fmt::Debug for AudioReader {
     }
 }
 
-/// A whole file as the mean of its channels, and its rate in Hz.
+/// A whole file as one channel, see [`DownMix`], and its rate in Hz.
 ///
 /// # Errors
 /// As [`AudioReader`]; [`AudioFileError::Unsupported`] beyond `max_seconds`, so that memory stays bounded.
@@ -441,9 +442,9 @@ pub fn mono_from_bytes(name: &str, bytes: Vec<u8>, max_seconds: f64) -> Result<(
 
 fn all_mono(mut reader: AudioReader, max_seconds: f64) -> Result<(Vec<f32>, u32), AudioFileError> {
     let AudioSpec { rate, channels, .. } = reader.spec();
-    let (mut mono, mut block) = (Vec::new(), Vec::new());
+    let (mut mono, mut block, mut down) = (Vec::new(), Vec::new(), DownMix::new(channels, Choice::Sum));
     while reader.read(&mut block)? {
-        mono.extend(block.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32));
+        mono.extend(block.chunks_exact(channels).map(|frame| down.step(frame)));
         if mono.len() as f64 > max_seconds * f64::from(rate) {
             let reason = format!("it is longer than {max_seconds:.0} s");
             return Err(AudioFileError::Unsupported { path: reader.path, reason });

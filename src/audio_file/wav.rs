@@ -21,7 +21,10 @@ pub(super) struct WavWriter<W> {
     output: W,
     channels: u64,
     format: SampleFormat,
-    is_counted: bool,
+    /// The header counts in 32 bits: there is no room for RF64.
+    is_narrow: bool,
+    /// Where the number of frames stands, in floating point.
+    fact: Option<u64>,
     /// Where the data chunk's content begins.
     start: u64,
     data_len: u64,
@@ -47,9 +50,10 @@ impl<W: Write + Seek> WavWriter<W> {
             put(&mut head, *b"JUNK", &[0; DS64_LEN as usize]);
         }
         put(&mut head, *b"fmt ", &format_chunk(spec.rate, channels, bits, is_float, block));
-        if is_float {
+        let fact = is_float.then(|| {
             put(&mut head, *b"fact", &[0; 4]);
-        }
+            head.len() as u64 - 4
+        });
         for chunk in chunks {
             put(&mut head, chunk.id, &chunk.bytes);
         }
@@ -59,7 +63,8 @@ impl<W: Write + Seek> WavWriter<W> {
             output,
             channels: u64::from(channels),
             format: spec.format,
-            is_counted: is_small,
+            is_narrow: is_small,
+            fact,
             start: head.len() as u64,
             data_len: 0,
             bytes: Vec::new(),
@@ -92,7 +97,7 @@ impl<W: Write + Seek> WavWriter<W> {
         let is_wide = riff_len > MAX_RIFF;
         let narrow = |len: u64| u32::try_from(len).unwrap_or(u32::MAX);
         if is_wide {
-            if self.is_counted {
+            if self.is_narrow {
                 return Err(std::io::Error::other("it became longer than its header can say"));
             }
             let mut head = b"RF64\xff\xff\xff\xffWAVEds64".to_vec();
@@ -104,11 +109,8 @@ impl<W: Write + Seek> WavWriter<W> {
         } else {
             self.place(4, &narrow(riff_len).to_le_bytes())?;
         }
-        if self.format == SampleFormat::Float {
-            let junk = if self.is_counted { 0 } else { 8 + u64::from(DS64_LEN) };
-            // After RIFF and fmt, both with their heads, and the head of `fact`.
-            let format = if self.channels > 2 { 40 } else { 18 };
-            self.place(12 + junk + 8 + format + 8, &narrow(frames).to_le_bytes())?;
+        if let Some(fact) = self.fact {
+            self.place(fact, &narrow(frames).to_le_bytes())?;
         }
         let data = if is_wide { u32::MAX } else { narrow(self.data_len) };
         self.place(self.start - 4, &data.to_le_bytes())?;

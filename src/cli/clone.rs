@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::consent::ConsentOptions;
 use super::force::Force;
+use super::spool::Spool;
 use super::{CliError, improve, output};
 
 /// Options of `clone`.
@@ -211,7 +212,7 @@ struct Source {
     manifest: Option<Manifest>,
     portrait: Option<Portrait>,
     /// Holds the unpacked recordings while they are read.
-    _folder: Option<tempfile::TempDir>,
+    _spool: Option<Spool>,
 }
 
 impl Source {
@@ -231,7 +232,7 @@ impl Source {
             output::complain(format_args!("coffre: {line}"));
         }
         let files = look.files.into_iter().map(|file| file.path).collect();
-        Ok(Self { files, manifest: None, portrait: None, _folder: None })
+        Ok(Self { files, manifest: None, portrait: None, _spool: None })
     }
 
     fn unpack(path: &Path) -> Result<Self, VoiceError> {
@@ -240,15 +241,9 @@ impl Source {
         let recordings = extras
             .recordings
             .ok_or_else(|| VoiceError::MissingMember { member: coffre::voice::extras::RECORDINGS_PATH.to_owned() })?;
-        let unwritable = |error: std::io::Error| VoiceError::Unreadable {
-            path: std::env::temp_dir().display().to_string(),
-            reason: error.to_string(),
-        };
-        let folder = tempfile::tempdir().map_err(unwritable)?;
-        let file = folder.path().join("recordings.flac");
-        std::fs::write(&file, recordings).map_err(unwritable)?;
+        let spool = Spool::holding("recordings.flac", &recordings)?;
         let (manifest, portrait) = (Some(package.manifest), extras.portrait);
-        Ok(Self { files: vec![file], manifest, portrait, _folder: Some(folder) })
+        Ok(Self { files: vec![spool.path().to_owned()], manifest, portrait, _spool: Some(spool) })
     }
 
     /// The consent record of the voice that is made anew.

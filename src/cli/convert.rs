@@ -15,6 +15,7 @@ use super::force::Force;
 use super::rvc::RvcArgs;
 use super::same_file::is_same_file;
 use super::session::ModeOption;
+use super::spool::Spool;
 use super::stream::Gains;
 use super::{CliError, output};
 
@@ -194,7 +195,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let mut machine = Machine::new(options, &Voices::open(options, Some(&input))?);
     let progress = Progress::alone(options, &input);
     let done = if to_standard {
-        let result = input::Spool::new()?;
+        let result = Spool::new()?;
         let done = machine.convert(&input, result.path(), coffre::new_file::Existing::Replace, &progress)?;
         result.into_standard_output()?;
         done

@@ -45,8 +45,13 @@ pub enum UnvoicedOption {
     Interpolated,
 }
 
-/// An engine that holds the voice in slot 0.
-pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<Box<dyn Engine>, CliError> {
+/// An engine that holds the voice in slot 0. `graphs` keeps what the next one needs too.
+pub fn engine(
+    args: &RvcArgs,
+    graphs: &mut Graphs,
+    geometry: Geometry,
+    voice: Arc<Voice>,
+) -> Result<Box<dyn Engine>, CliError> {
     let options = RvcOptions {
         protect: args.protect / 100.0,
         own_level: args.own_level / 100.0,
@@ -56,7 +61,7 @@ pub fn engine(args: &RvcArgs, geometry: Geometry, voice: Arc<Voice>) -> Result<B
         },
         speaker: args.speaker,
     };
-    let prepared = Graphs::default().prepare(voice, geometry, options.speaker, false).map_err(problem)?;
+    let prepared = graphs.prepare(voice, geometry, options.speaker, false).map_err(problem)?;
     let mut engine = RvcEngine::new(geometry, options);
     engine.put(0, Some(prepared));
     if let Some(reason) = device::trouble() {

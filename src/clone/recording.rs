@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::audio_file::folder::{self, Look};
 use crate::audio_file::{AudioFileError, AudioReader};
+use crate::dsp::downmix::{Choice, DownMix};
 use crate::engine::ENGINE_RATE;
 use crate::engine::latency::{MAX_HOST_RATE, MIN_HOST_RATE};
 use crate::engine::resample::Resampler;
@@ -55,19 +56,20 @@ pub enum RecordingError {
 /// # Errors
 /// [`RecordingError::EmptyFolder`] for a folder without any.
 pub fn audio_files(paths: &[PathBuf], is_recursive: bool) -> Result<Look, RecordingError> {
+    let found = folder::look(paths, is_recursive, None);
     for path in paths.iter().filter(|path| path.is_dir()) {
-        let found = folder::look(std::slice::from_ref(path), is_recursive, None);
-        if let Some(closed) = found.closed.first().filter(|_| found.files.is_empty()) {
-            return Err(RecordingError::Unreadable {
-                path: closed.clone(),
-                reason: "the system does not show it".into(),
-            });
+        if found.files.iter().any(|file| file.path.starts_with(path)) {
+            continue;
         }
-        if found.files.is_empty() {
-            return Err(RecordingError::EmptyFolder { path: path.clone() });
-        }
+        return Err(match found.closed.iter().find(|closed| closed.starts_with(path)) {
+            Some(closed) => {
+                let reason = "the system does not show it".into();
+                RecordingError::Unreadable { path: closed.clone(), reason }
+            }
+            None => RecordingError::EmptyFolder { path: path.clone() },
+        });
     }
-    Ok(folder::look(paths, is_recursive, None))
+    Ok(found)
 }
 
 /// A recording being read, piece by piece.
@@ -77,6 +79,7 @@ pub struct Recording {
     reader: AudioReader,
     resampler: Resampler,
     block: Vec<f32>,
+    down: DownMix,
     mono: Vec<f32>,
     flat_tops: FlatTops,
     is_flushed: bool,
@@ -95,12 +98,14 @@ impl Recording {
         if !(MIN_HOST_RATE..=MAX_HOST_RATE).contains(&rate) {
             return Err(RecordingError::Rate { path: path.into(), rate });
         }
-        let flat_tops = FlatTops::new(reader.spec().channels, flat_top(rate));
+        let channels = reader.spec().channels;
+        let flat_tops = FlatTops::new(channels, flat_top(rate));
         Ok(Self {
             path: path.into(),
             reader,
             resampler: Resampler::new(rate, ENGINE_RATE, 0),
             block: Vec::new(),
+            down: DownMix::new(channels, Choice::Sum),
             mono: Vec::new(),
             flat_tops,
             is_flushed: false,
@@ -136,8 +141,7 @@ impl Recording {
         self.mono.clear();
         if self.reader.read(&mut self.block)? {
             self.flat_tops.push(&self.block);
-            let share = 1.0 / spec.channels as f32;
-            self.mono.extend(self.block.chunks_exact(spec.channels).map(|frame| frame.iter().sum::<f32>() * share));
+            self.mono.extend(self.block.chunks_exact(spec.channels).map(|frame| self.down.step(frame)));
             self.resampler.push(&self.mono);
         } else {
             // What the resampler still holds back comes out with silence behind it, to the recording's exact length.

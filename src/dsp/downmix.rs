@@ -14,7 +14,7 @@ const KEPT: f32 = 0.98;
 const NOTHING: f32 = 1e-5;
 
 /// Channels cancel each other where their mean has this share of the loudest one's power and less: -17 dB. Two independent
-/// voices of the same level have a half, wide doubled ones about a third.
+/// voices of the same level have a half.
 const CANCELLED: f32 = 0.02;
 
 /// From here on they no longer do: -11 dB.
@@ -43,7 +43,8 @@ pub struct DownMix {
     /// What each channel counts before and after the ramp, which is `GRID` frames long.
     from: Box<[f32]>,
     to: Box<[f32]>,
-    /// Whether every channel counts the same, before and after.
+    /// What each of equal channels counts, and whether all do, before and after.
+    even: f32,
     is_even: bool,
     /// Decaying power of each channel and of the mean, and what has come since the last look.
     powers: Box<[f32]>,
@@ -63,6 +64,7 @@ impl DownMix {
             choice,
             from: zeros(channels),
             to: zeros(channels),
+            even: 1.0 / channels as f32,
             is_even: true,
             powers: zeros(channels + 1),
             fresh: zeros(channels + 1),
@@ -78,7 +80,7 @@ impl DownMix {
     pub fn reset(&mut self) {
         let channels = self.to.len();
         match self.choice {
-            Choice::Sum => self.to.fill(1.0 / channels as f32),
+            Choice::Sum => self.to.fill(self.even),
             Choice::One(channel) => {
                 self.to.fill(0.0);
                 self.to[channel.min(channels - 1)] = 1.0;
@@ -98,8 +100,7 @@ impl DownMix {
 
     /// The next frame; one sample per channel.
     pub fn step(&mut self, frame: &[f32]) -> f32 {
-        let share = 1.0 / self.to.len() as f32;
-        let mean = frame.iter().sum::<f32>() * share;
+        let mean = frame.iter().sum::<f32>() * self.even;
         if self.to.len() == 1 {
             return mean;
         }
@@ -134,8 +135,7 @@ impl DownMix {
             }
             self.weigh();
         }
-        let even = 1.0 / self.to.len() as f32;
-        self.is_even = self.from.iter().chain(&self.to).all(|weight| *weight == even);
+        self.is_even = self.from.iter().chain(&self.to).all(|weight| *weight == self.even);
     }
 
     fn weigh(&mut self) {

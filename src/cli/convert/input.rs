@@ -1,15 +1,14 @@
-//! Where the vocal comes from and goes to: files, pipes, standard input and output.
+//! Where the vocal comes from: files, pipes, standard input.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read, Write as _};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use coffre::audio_file::{AudioFileError, AudioReader};
-use coffre::new_file::{Begun, WriteError};
-use tempfile::TempDir;
 
 use super::STANDARD;
 use crate::cli::CliError;
+use crate::cli::spool::Spool;
 
 /// A vocal that can be read as often as is wanted.
 pub struct Input {
@@ -44,49 +43,5 @@ impl Input {
     pub fn reader(&self) -> Result<AudioReader, CliError> {
         let path = self.spool.as_ref().map_or(self.shown.as_path(), Spool::path);
         AudioReader::open_as(path, &self.shown).map_err(CliError::Input)
-    }
-}
-
-/// A file in a folder of its own among the system's temporary ones, gone afterwards.
-pub struct Spool {
-    path: PathBuf,
-    folder: TempDir,
-    _begun: Begun,
-}
-
-impl Spool {
-    /// An empty place.
-    pub fn new() -> Result<Self, CliError> {
-        Ok(Self::make().map_err(|error| WriteError::new(&std::env::temp_dir(), &error))?)
-    }
-
-    fn make() -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("coffre-").tempdir()?;
-        let begun = Begun::note(folder.path());
-        Ok(Self { path: folder.path().join("sound.wav"), folder, _begun: begun })
-    }
-
-    fn take(mut source: impl Read) -> std::io::Result<Self> {
-        let spool = Self::make()?;
-        std::io::copy(&mut source, &mut File::create(&spool.path)?)?;
-        Ok(spool)
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Sends it to standard output. A reader that went away is no error.
-    pub fn into_standard_output(self) -> Result<(), CliError> {
-        let mut output = std::io::stdout().lock();
-        let sent = File::open(&self.path).and_then(|mut file| std::io::copy(&mut file, &mut output));
-        drop(self.folder);
-        match sent.and_then(|_| output.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(WriteError::new(Path::new("standard output"), &error).into())
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -15,6 +15,7 @@ use coffre::engine::resample::Resampler;
 use coffre::engine::rvc::geometry::Geometry;
 use coffre::engine::stream::{HostStream, UnsupportedRate};
 use coffre::engine::{ENGINE_RATE, Engine, EngineError, HOP_LEN, HopParams, Mode, RegisterMode};
+use coffre::loading::Graphs;
 use coffre::new_file::{self, Existing};
 use coffre::voice::Voice;
 
@@ -79,12 +80,14 @@ pub struct Machine<'a> {
     /// Kept from file to file; `None` before the first, and for RVC voices, whose blocks fit each file.
     engine: Option<Box<dyn Engine>>,
     learner: Option<NativeEngine>,
+    /// Of RVC voices.
+    graphs: Graphs,
 }
 
 impl<'a> Machine<'a> {
     /// Loads nothing yet.
     pub fn new(options: &'a Options, voices: &Voices) -> Self {
-        Self { options, voices: voices.clone(), engine: None, learner: None }
+        Self { options, voices: voices.clone(), engine: None, learner: None, graphs: Graphs::default() }
     }
 
     /// Converts one file.
@@ -242,7 +245,7 @@ impl<'a> Machine<'a> {
             Some(mode) => Geometry::of(mode.into()),
             None => Geometry::file(usize::try_from(hops).unwrap_or(usize::MAX / 2)),
         };
-        let mut engine = rvc::engine(&options.rvc, geometry, Arc::clone(voice))?;
+        let mut engine = rvc::engine(&options.rvc, &mut self.graphs, geometry, Arc::clone(voice))?;
         if options.transpose.register == RegisterMode::Off {
             return Ok((engine, None));
         }

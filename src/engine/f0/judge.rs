@@ -46,8 +46,8 @@ impl<const IN: usize, const OUT: usize> Layer<IN, OUT> {
 }
 
 /// Writes what each candidate costs, the negative logarithm of its probability, and returns what it costs that none is
-/// right. `levels_db` are of the frame, which lies `ahead` frames after the one that is seen whole. With `doubts`, high candidates
-/// that correlate like noise cost more: for a track with hindsight, without it a note may begin late.
+/// right. `levels_db` are of the frame, which lies `ahead` frames after the one that is seen whole. With `doubts`, high
+/// candidates that correlate like noise cost more: for a track with hindsight; without it a note may begin late.
 pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize, doubts: bool) -> f32 {
     let [level, low_band] = levels_db.map(|level| level / LEVEL_DB);
     let shared = [level, low_band, ahead as f32 / 2.0];
@@ -61,17 +61,25 @@ pub fn judge(candidates: &mut Candidates, levels_db: [f32; 2], ahead: usize, dou
     let sum = scores[..found.len()].iter().map(|score| (score - most).exp()).sum::<f32>();
     // The negative logarithm of a logistic function.
     let cost = |logit: f32| (-logit).max(0.0) + (-logit.abs()).exp().ln_1p();
-    let best = found.iter().zip(scores).max_by(|a, b| a.1.total_cmp(&b.1)).map_or(Candidate::default(), |best| *best.0);
     for (candidate, score) in found.iter_mut().zip(scores) {
-        // What the best one is doubted for, its octaves below are too: they are the same sound.
-        let doubt = match is_multiple(best.f0_hz / candidate.f0_hz) {
-            _ if !doubts => 0.0,
-            true => doubt(candidate, levels_db[0]).max(doubt(&best, levels_db[0])),
-            false => doubt(candidate, levels_db[0]),
-        };
-        candidate.cost = (cost(-none) + most + sum.ln() - score + doubt).min(MOST);
+        candidate.cost = (cost(-none) + most + sum.ln() - score).min(MOST);
+    }
+    if doubts {
+        add_doubts(found, levels_db[0]);
     }
     if found.is_empty() { 0.0 } else { cost(none).min(MOST) }
+}
+
+/// Adds what speaks against each candidate. What the best one is doubted for, its octaves below are too: they are the same
+/// sound.
+fn add_doubts(found: &mut [Candidate], level_db: f32) {
+    let Some(best) = found.iter().min_by(|a, b| a.cost.total_cmp(&b.cost)).copied() else { return };
+    let of_best = doubt(&best, level_db);
+    for candidate in found {
+        let own = doubt(candidate, level_db);
+        let doubt = if is_multiple(best.f0_hz / candidate.f0_hz) { own.max(of_best) } else { own };
+        candidate.cost = (candidate.cost + doubt).min(MOST);
+    }
 }
 
 /// Whether a ratio of frequencies is 2, 3 and so on.
@@ -116,10 +124,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_correlates_like_noise_is_doubted_only_high_and_with_its_octaves_below() {
+        let of = |f0_hz: f32, plain: f32, whitened: f32, cost: f32| {
+            let mut clues = [0.0; CLUES];
+            (clues[0], clues[1]) = (plain, whitened);
+            Candidate { f0_hz, clues, cost, ..Candidate::default() }
+        };
+        let doubted = |found: &[Candidate], level_db: f32| -> Vec<f32> {
+            let mut found = found.to_vec();
+            let before: Vec<f32> = found.iter().map(|candidate| candidate.cost).collect();
+            add_doubts(&mut found, level_db);
+            found.iter().zip(before).map(|(candidate, before)| candidate.cost - before).collect()
+        };
+        // Hiss: quiet, with a chance period of 1 kHz and its multiples. A note there, and a low voice as rough as the hiss.
+        let hiss = doubted(&[of(1000.0, 0.7, 0.1, 0.5), of(500.0, 0.6, 0.1, 1.0), of(250.0, 0.6, 0.1, 1.0)], -20.0);
+        assert!(hiss.iter().all(|doubt| *doubt > 4.0), "{hiss:?}");
+        assert_eq!(doubted(&[of(1000.0, 0.98, 0.6, 0.5), of(500.0, 0.98, 0.6, 1.0)], -5.0), [0.0, 0.0]);
+        assert_eq!(doubted(&[of(120.0, 0.7, 0.1, 0.5), of(1000.0, 0.7, 0.1, 2.0)], -20.0)[0], 0.0);
+    }
+
+    #[test]
     fn probabilities_sum_to_one_and_nothing_is_certain() {
         let mut candidates = Candidates::default();
         assert!(judge(&mut candidates, [-60.0, -30.0], 0, false) < 1e-3, "without candidates only one case is left");
-        for f0_hz in [100.0, 200.0, 280.0] {
+        for f0_hz in [100.0, 200.0, 400.0] {
             candidates.offer(Candidate { f0_hz, correlation: 0.8, merit: 0.7, ..Candidate::default() });
         }
         let none = judge(&mut candidates, [-10.0, -2.0], 1, false);
